@@ -1,0 +1,42 @@
+//! What the load balancer needs to know to route: the part of the model that the data plane reads.
+
+use std::net::SocketAddr;
+
+/// A listener of the load balancer, as it stands at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The port on loopback that it listens on.
+    pub port: u16,
+    /// In order of priority, lowest number first; the first whose conditions match decides.
+    pub rules: Vec<Rule>,
+    pub default: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Host patterns (`*` and `?`, case-insensitive); empty: any host.
+    pub hosts: Vec<String>,
+    /// Path patterns (`*` and `?`, case-sensitive); empty: any path.
+    pub paths: Vec<String>,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Forward(Vec<WeightedGroup>),
+    FixedResponse {
+        status: u16,
+        content_type: String,
+        body: String,
+    },
+}
+
+/// A target group in a forward action, with the targets that may get a request now: the healthy ones, or all
+/// registered ones where none is healthy (the load balancer fails open).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedGroup {
+    pub target_group_arn: String,
+    /// 0 to 999.
+    pub weight: u16,
+    pub targets: Vec<SocketAddr>,
+}
