@@ -1,1 +1,22 @@
-//! exuvia-core
+//! The domain of Exuvia: what a deploy is, and every decision in it.
+//!
+//! Nothing here performs IO, reads a clock or draws a random number. Each decision is a function of what was
+//! observed, what was planned and the time it is told, so that it can be tabulated, simulated and replayed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod archive;
+pub mod artifact;
+pub mod capacity;
+pub mod config;
+pub mod error;
+pub mod fleet;
+pub mod health;
+pub mod lock;
+pub mod manifest;
+pub mod name;
+pub mod notice;
+pub mod request;
+pub mod step;
+pub mod target;
+pub mod traffic;

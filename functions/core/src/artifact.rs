@@ -1,0 +1,172 @@
+//! Where a version's bytes are, and the grammar of the keys that they are uploaded under.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{InvalidName, Place, Version};
+
+/// What an upload to the artifacts bucket means.
+///
+/// ```text
+/// <app>/<environment>/<version>.tar.gz   (or .tar, .tar.zst)   deploy this version
+/// <app>/<environment>/config.env                               redeploy the live version with these settings
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upload {
+    Artifact { place: Place, version: Version },
+    Config { place: Place },
+}
+
+/// The endings of an artifact's key, in the order in which a version is looked for.
+pub const ENDINGS: [&str; 3] = [".tar.gz", ".tar.zst", ".tar"];
+
+/// The name of the app's settings in its prefix.
+pub const CONFIG_NAME: &str = "config.env";
+
+/// Why a key is none that Exuvia acts on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    #[error(
+        "the key has {0} parts, not three: upload to <app>/<environment>/<version>.tar.gz (or .tar, .tar.zst), or to <app>/<environment>/config.env"
+    )]
+    Parts(usize),
+    #[error(
+        "the key ends in neither .tar.gz, .tar.zst nor .tar, and is not config.env: upload what `docker save` writes to <app>/<environment>/<version>.tar.gz"
+    )]
+    Ending,
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl Upload {
+    pub fn parse(key: &str) -> Result<Self, InvalidKey> {
+        let parts: Vec<&str> = key.split('/').collect();
+        let [app, environment, file] = parts[..] else {
+            return Err(InvalidKey::Parts(parts.len()));
+        };
+        let place = Place::new(app, environment)?;
+        if file == CONFIG_NAME {
+            return Ok(Self::Config { place });
+        }
+        let version = ENDINGS
+            .iter()
+            .find_map(|ending| file.strip_suffix(ending))
+            .ok_or(InvalidKey::Ending)?;
+        Ok(Self::Artifact {
+            place,
+            version: version.parse()?,
+        })
+    }
+
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Artifact { place, .. } | Self::Config { place } => place,
+        }
+    }
+}
+
+impl fmt::Display for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Artifact { place, version } => write!(f, "{place}/{version}"),
+            Self::Config { place } => write!(f, "{place}/{CONFIG_NAME}"),
+        }
+    }
+}
+
+/// The keys under which an artifact of this version may have been uploaded.
+pub fn artifact_keys(place: &Place, version: &Version) -> Vec<String> {
+    ENDINGS
+        .iter()
+        .map(|ending| format!("{place}/{version}{ending}"))
+        .collect()
+}
+
+pub fn config_key(place: &Place) -> String {
+    format!("{place}/{CONFIG_NAME}")
+}
+
+/// Exact bytes in a versioned bucket: an object's version, its size and the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pinned {
+    pub bucket: String,
+    pub key: String,
+    /// S3's version id; the one thing that names these bytes for good.
+    pub version_id: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the object's bytes as they are stored (compressed), lowercase hex. An instance checks it
+    /// before it runs anything. An `ETag` would not do: under KMS it is not a digest of the content.
+    pub sha256: String,
+    /// When S3 took the object in.
+    pub uploaded_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys_and_what_they_mean() {
+        for key in [
+            "hello/qa/v1.tar.gz",
+            "hello/qa/v1.tar",
+            "hello/qa/v1.tar.zst",
+        ] {
+            assert_eq!(
+                Upload::parse(key).unwrap().to_string(),
+                "hello/qa/v1",
+                "{key}"
+            );
+        }
+        assert_eq!(
+            Upload::parse("hello/qa/config.env").unwrap().to_string(),
+            "hello/qa/config.env"
+        );
+        // A version may look like an ending itself; only the last one is taken off.
+        assert_eq!(
+            Upload::parse("hello/qa/v1.tar.tar.gz").unwrap().to_string(),
+            "hello/qa/v1.tar"
+        );
+    }
+
+    #[test]
+    fn keys_outside_the_grammar_are_refused_with_what_would_be_right() {
+        for (key, says) in [
+            ("", "1 parts"),
+            ("v1.tar.gz", "1 parts"),
+            ("hello/v1.tar.gz", "2 parts"),
+            ("hello/qa/x/v1.tar.gz", "4 parts"),
+            ("hello/qa/", "ends in neither"),
+            ("hello/qa/v1.zip", "ends in neither"),
+            ("hello/qa/.tar.gz", "version \"\""),
+            ("hello/qa/v 1.tar.gz", "version \"v 1\""),
+            ("Hello/qa/v1.tar.gz", "app \"Hello\""),
+            ("hello/QA/v1.tar.gz", "environment \"QA\""),
+            ("../qa/v1.tar.gz", "app \"..\""),
+        ] {
+            let error = Upload::parse(key).unwrap_err().to_string();
+            assert!(error.contains(says), "{key}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_that_is_built_is_read_back(app in "[a-z][a-z0-9]{0,9}", environment in "[a-z]{1,8}", version in "[A-Za-z0-9][A-Za-z0-9._-]{0,40}") {
+            let place = Place::new(&app, &environment).unwrap();
+            let version: Version = version.parse().unwrap();
+            for key in artifact_keys(&place, &version) {
+                prop_assert_eq!(Upload::parse(&key).unwrap(), Upload::Artifact { place: place.clone(), version: version.clone() });
+            }
+        }
+
+        #[test]
+        fn no_key_panics(key in ".*") {
+            let _ = Upload::parse(&key);
+        }
+    }
+}

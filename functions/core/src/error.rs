@@ -1,0 +1,191 @@
+//! What a step can end with instead of a result. The name of the variant is the error name that Step Functions
+//! sees, so that `deploy.asl.json` can retry and catch by it.
+
+use crate::archive::NotAnImage;
+use crate::config::InvalidConfig;
+use crate::name::{InvalidName, Place, ReleaseNumber};
+use crate::request::InvalidRequest;
+use crate::target::InvalidTarget;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Mend the execution's input (or the key that was uploaded to).
+    #[error("{0}")]
+    InvalidRequest(#[from] InvalidRequest),
+    /// Create the target: deploy `infra/app.yaml` for this app and environment.
+    #[error(
+        "there is no target {parameter}: {place} is not set up here. Check the app's and the environment's names, or deploy infra/app.yaml for them"
+    )]
+    TargetNotFound { place: Place, parameter: String },
+    /// Mend the target.
+    #[error("{0}")]
+    InvalidTarget(#[from] InvalidTarget),
+    /// Upload it, or name one that exists.
+    #[error("there is no artifact {0}. Upload it, or name one that exists")]
+    ArtifactNotFound(String),
+    /// Upload what `docker save` writes.
+    #[error("the artifact {key} cannot be deployed: {problem}")]
+    InvalidArtifact { key: String, problem: NotAnImage },
+    /// Upload it again without naming another key: the bucket's default encryption is the right one.
+    #[error(
+        "{key} is not encrypted with the pipeline's key {expected}, but with {found}. Upload it again with the bucket's default encryption"
+    )]
+    WrongEncryption {
+        key: String,
+        expected: String,
+        found: String,
+    },
+    /// Enable the KMS key.
+    #[error(
+        "the pipeline's key {key} is {state}, so no instance could read the artifact. Enable it, then deploy again"
+    )]
+    KeyUnavailable { key: String, state: String },
+    /// Mend the app's settings.
+    #[error("{0}")]
+    InvalidConfig(#[from] InvalidConfig),
+    /// Name a release that exists.
+    #[error(
+        "{place} has no release {release}. Its releases are in the ledger under {place}/releases/"
+    )]
+    ReleaseNotFound {
+        place: Place,
+        release: ReleaseNumber,
+    },
+    /// Deploy a version first.
+    #[error(
+        "nothing is live in {0} yet, so there is nothing to deploy again. Upload a version first; it will use the newest settings"
+    )]
+    NothingLive(Place),
+    /// Look at what holds the lock.
+    #[error(
+        "{place} is still being deployed by {holder} after {waited_seconds} s of waiting. Look at that execution, then start this one again"
+    )]
+    LockTimeout {
+        place: Place,
+        holder: String,
+        waited_seconds: i64,
+    },
+    /// Nothing: another execution has taken over.
+    #[error(
+        "this execution no longer holds the lock of {place}; {holder} does. It leaves the traffic and the live fleet alone"
+    )]
+    LockLost { place: Place, holder: String },
+    /// Change the priority, or remove the other rule.
+    #[error(
+        "the listener's rule at priority {priority} forwards elsewhere ({rule}). Give the target a priority of its own, or remove that rule"
+    )]
+    PriorityTaken { priority: u32, rule: String },
+    /// Put the listener back, or remove the app first.
+    #[error(
+        "{place} has its traffic on another listener ({live}) than the target names ({target}). Put the target back, or remove the app first"
+    )]
+    ListenerChanged {
+        place: Place,
+        live: String,
+        target: String,
+    },
+    /// Remove or rename what has the name.
+    #[error(
+        "{what} {name} exists already and is not tagged as {place} release {release}. Remove or rename it"
+    )]
+    NameTaken {
+        what: &'static str,
+        name: String,
+        place: Place,
+        release: ReleaseNumber,
+    },
+    /// Look at the listener's rule.
+    #[error(
+        "the fleet of release {release} of {place} still gets traffic (weight {weight}), so it is not shed. Look at the listener's rule, then deploy {place} again: that sheds what is not live"
+    )]
+    FleetServing {
+        place: Place,
+        release: ReleaseNumber,
+        weight: u32,
+    },
+    /// Look at the group's instances: something holds them.
+    #[error(
+        "the fleet of release {release} of {place} is not gone after {waited_seconds} s: {state}. Look at its group and its target group, then deploy {place} again: that sheds what is not live"
+    )]
+    StillDraining {
+        place: Place,
+        release: ReleaseNumber,
+        waited_seconds: i64,
+        state: String,
+    },
+    /// Wait: AWS throttled, failed or could not be reached. Step Functions tries again by itself.
+    #[error("{action} failed: {problem}")]
+    AwsUnavailable { action: String, problem: String },
+    /// Look at the permission, quota or parameter that AWS names.
+    #[error("AWS refused {action}: {problem}")]
+    AwsRefused { action: String, problem: String },
+    /// Look at the object: something else wrote it.
+    #[error("{what} cannot be read: {problem}")]
+    Unreadable { what: String, problem: String },
+    /// Start a new place: six digits are used up.
+    #[error("{0} has used its last release number, 999999")]
+    OutOfNumbers(Place),
+}
+
+impl StepError {
+    /// The error name in Step Functions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "InvalidRequest",
+            Self::TargetNotFound { .. } => "TargetNotFound",
+            Self::InvalidTarget(_) => "InvalidTarget",
+            Self::ArtifactNotFound(_) => "ArtifactNotFound",
+            Self::InvalidArtifact { .. } => "InvalidArtifact",
+            Self::WrongEncryption { .. } => "WrongEncryption",
+            Self::KeyUnavailable { .. } => "KeyUnavailable",
+            Self::InvalidConfig(_) => "InvalidConfig",
+            Self::ReleaseNotFound { .. } => "ReleaseNotFound",
+            Self::NothingLive(_) => "NothingLive",
+            Self::LockTimeout { .. } => "LockTimeout",
+            Self::LockLost { .. } => "LockLost",
+            Self::PriorityTaken { .. } => "PriorityTaken",
+            Self::ListenerChanged { .. } => "ListenerChanged",
+            Self::NameTaken { .. } => "NameTaken",
+            Self::FleetServing { .. } => "FleetServing",
+            Self::StillDraining { .. } => "StillDraining",
+            Self::AwsUnavailable { .. } => "AwsUnavailable",
+            Self::AwsRefused { .. } => "AwsRefused",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::OutOfNumbers(_) => "OutOfNumbers",
+        }
+    }
+}
+
+/// All that [`StepError::name`] returns.
+pub const NAMES: [&str; 21] = [
+    "InvalidRequest",
+    "TargetNotFound",
+    "InvalidTarget",
+    "ArtifactNotFound",
+    "InvalidArtifact",
+    "WrongEncryption",
+    "KeyUnavailable",
+    "InvalidConfig",
+    "ReleaseNotFound",
+    "NothingLive",
+    "LockTimeout",
+    "LockLost",
+    "PriorityTaken",
+    "ListenerChanged",
+    "NameTaken",
+    "FleetServing",
+    "StillDraining",
+    "AwsUnavailable",
+    "AwsRefused",
+    "Unreadable",
+    "OutOfNumbers",
+];
+
+/// The errors that the state machine's own endings carry: `recover` has nothing to do for them.
+pub const ENDINGS: [&str; 3] = ["Rejected", "RolledBack", "NeedsAttention"];
+
+impl From<InvalidName> for StepError {
+    fn from(error: InvalidName) -> Self {
+        Self::InvalidRequest(InvalidRequest(error.to_string()))
+    }
+}

@@ -1,0 +1,512 @@
+//! Whether a new fleet may have the traffic, and whether it may keep it.
+//!
+//! The load balancer fails open (a target group with only unhealthy targets gets requests all the same) and counts
+//! a new target healthy after a single passed check, so neither a weight nor one healthy sample proves anything:
+//! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>. A fleet
+//! is healthy when all that was asked for has been in service and healthy, without a break, for a hold time.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::BootReport;
+
+/// What was seen of a fleet at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// `None` if no group of that name was listed.
+    pub group: Option<Group>,
+    pub targets: Vec<Target>,
+    /// Scaling activities of the group, in any order.
+    pub activities: Vec<Activity>,
+    pub reports: Vec<BootReport>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    pub desired: u32,
+    pub instances: Vec<Instance>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    pub id: String,
+    /// Auto Scaling's life cycle state, such as `InService`.
+    pub lifecycle: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The instance's id.
+    pub id: String,
+    /// The load balancer's word: `initial`, `healthy`, `unhealthy`, `unused`, `draining`, `unavailable`.
+    pub state: String,
+    /// Such as `Target.ResponseCodeMismatch`.
+    pub reason: Option<String>,
+    pub description: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Auto Scaling's `StatusCode`, such as `Successful` or `Failed`.
+    pub status: String,
+    pub description: String,
+    /// AWS's own words for what went wrong.
+    pub message: Option<String>,
+}
+
+/// What the fleet is measured against. All times are seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// When the group was created.
+    pub launched_at: Timestamp,
+    /// The deadline, from then on.
+    pub boot_seconds: u32,
+    /// How long all must have been healthy at a stretch.
+    pub hold_seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    Pending,
+    Healthy,
+    Failed,
+}
+
+/// The judgement on a fleet at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub status: Status,
+    /// Instances that are in service and healthy behind the load balancer.
+    pub healthy: u32,
+    /// Instances that are wanted.
+    pub wanted: u32,
+    /// Since when all have been healthy.
+    pub healthy_since: Option<Timestamp>,
+    /// What is wrong, or what is waited for; a sentence's worth.
+    pub reason: String,
+    /// How long to wait before the next look, at least 1 second.
+    pub wait_seconds: u32,
+}
+
+/// A describe may lag what was created by about this much; until then, what is missing may yet appear.
+const SETTLE_SECONDS: i64 = 60;
+
+/// How many instances may be launched beyond those wanted before a group is taken to replace them in a loop:
+/// half as many again, and at least two, so that one instance lost by chance fails no deploy.
+fn launch_budget(wanted: u32) -> u32 {
+    wanted + (wanted / 2).max(2)
+}
+
+/// Judges a fleet that has not had traffic yet.
+pub fn boot(
+    seen: &Observation,
+    plan: Plan,
+    healthy_since: Option<Timestamp>,
+    now: Timestamp,
+) -> Verdict {
+    let elapsed = seconds(plan.launched_at, now);
+    let wanted = seen.group.as_ref().map_or(0, |group| group.desired);
+    let healthy = healthy_count(seen);
+    let all = seen.group.is_some() && wanted > 0 && healthy >= wanted;
+    let since = if all {
+        Some(healthy_since.unwrap_or(now))
+    } else {
+        None
+    };
+    let verdict = |status, reason: String, wait: i64| Verdict {
+        status,
+        healthy,
+        wanted,
+        healthy_since: since,
+        reason,
+        wait_seconds: u32::try_from(wait.max(1)).unwrap_or(1),
+    };
+
+    if let Some(reason) = failure(seen, wanted, elapsed) {
+        return verdict(Status::Failed, reason, 1);
+    }
+    if let Some(since) = since {
+        let left = i64::from(plan.hold_seconds) - seconds(since, now);
+        return if left <= 0 {
+            verdict(
+                Status::Healthy,
+                format!("{healthy} of {wanted} instances are healthy"),
+                1,
+            )
+        } else {
+            verdict(
+                Status::Pending,
+                format!(
+                    "{healthy} of {wanted} instances are healthy; they must stay so for another {left} s"
+                ),
+                left,
+            )
+        };
+    }
+    let waiting = format!(
+        "{healthy} of {wanted} instances are healthy{}",
+        unwell(seen)
+    );
+    let left = i64::from(plan.boot_seconds) - elapsed;
+    if left <= 0 {
+        return verdict(
+            Status::Failed,
+            format!("after {} s only {waiting}", plan.boot_seconds),
+            1,
+        );
+    }
+    verdict(Status::Pending, waiting, poll_interval(elapsed).min(left))
+}
+
+/// Judges a fleet that has traffic: whether it still is what was proved before.
+pub fn bake(seen: &Observation, proved: u32, now: Timestamp, ends: Timestamp) -> Verdict {
+    let desired = seen.group.as_ref().map_or(0, |group| group.desired);
+    // A fleet may have been scaled in under its own policies; it may not have lost instances.
+    let wanted = proved.min(desired.max(1));
+    let healthy = healthy_count(seen);
+    let left = seconds(now, ends);
+    let (status, reason) = if let Some(report) = seen.reports.first() {
+        (Status::Failed, report.summary())
+    } else if healthy < wanted {
+        (
+            Status::Failed,
+            format!(
+                "under traffic only {healthy} of {wanted} instances are healthy{}",
+                unwell(seen)
+            ),
+        )
+    } else if left <= 0 {
+        (
+            Status::Healthy,
+            format!("{healthy} of {wanted} instances stayed healthy"),
+        )
+    } else {
+        (
+            Status::Pending,
+            format!("{healthy} of {wanted} instances are healthy; {left} s of baking left"),
+        )
+    };
+    Verdict {
+        status,
+        healthy,
+        wanted,
+        healthy_since: None,
+        reason,
+        wait_seconds: u32::try_from(left.clamp(1, 15)).unwrap_or(1),
+    }
+}
+
+/// Evidence that this fleet will not become healthy, whatever it is given time for.
+fn failure(seen: &Observation, wanted: u32, elapsed: i64) -> Option<String> {
+    if let Some(report) = seen.reports.first() {
+        return Some(report.summary());
+    }
+    if let Some(failed) = seen
+        .activities
+        .iter()
+        .find(|activity| activity.status == "Failed")
+    {
+        return Some(format!(
+            "Auto Scaling failed: {}: {}",
+            failed.description,
+            failed.message.as_deref().unwrap_or("it gave no reason")
+        ));
+    }
+    let launches = seen
+        .activities
+        .iter()
+        .filter(|activity| {
+            activity
+                .description
+                .starts_with("Launching a new EC2 instance")
+        })
+        .count();
+    let launches = u32::try_from(launches).unwrap_or(u32::MAX);
+    if wanted > 0 && launches > launch_budget(wanted) {
+        return Some(format!(
+            "{launches} instances were launched for {wanted}: they are being replaced again and again{}",
+            unwell(seen)
+        ));
+    }
+    if elapsed < SETTLE_SECONDS {
+        return None;
+    }
+    if seen.group.is_none() {
+        return Some("its Auto Scaling group does not exist; something else deleted it".to_owned());
+    }
+    let unused = |target: &&Target| target.reason.as_deref() == Some("Target.NotInUse");
+    seen.targets.iter().find(unused).map(|target| {
+        format!(
+            "the load balancer does not use target {}: {}. Check that the listener's rule names the target group, and that the load balancer is enabled in the instance's zone",
+            target.id,
+            target.description.as_deref().unwrap_or("Target.NotInUse")
+        )
+    })
+}
+
+/// Instances in service whose target is healthy.
+fn healthy_count(seen: &Observation) -> u32 {
+    let in_service = seen.group.iter().flat_map(|group| &group.instances);
+    let healthy = in_service
+        .filter(|instance| instance.lifecycle == "InService")
+        .filter(|instance| {
+            seen.targets
+                .iter()
+                .any(|target| target.id == instance.id && target.state == "healthy")
+        })
+        .count();
+    u32::try_from(healthy).unwrap_or(u32::MAX)
+}
+
+/// Why those that are not healthy are not, by the first three of them.
+fn unwell(seen: &Observation) -> String {
+    let mut reasons: Vec<String> = seen
+        .targets
+        .iter()
+        .filter(|target| target.state != "healthy" && target.state != "draining")
+        .map(|target| {
+            let words = target.description.as_deref().or(target.reason.as_deref());
+            format!(
+                "{} is {}: {}",
+                target.id,
+                target.state,
+                words.unwrap_or("no reason given")
+            )
+        })
+        .collect();
+    if reasons.is_empty() {
+        return match &seen.group {
+            Some(group) if group.instances.is_empty() => {
+                "; no instance was launched yet".to_owned()
+            }
+            Some(_) => String::new(),
+            None => "; the group is not listed yet".to_owned(),
+        };
+    }
+    let more = reasons.len().saturating_sub(3);
+    reasons.truncate(3);
+    let more = if more > 0 {
+        format!(" (and {more} more)")
+    } else {
+        String::new()
+    };
+    format!("; {}{more}", reasons.join("; "))
+}
+
+/// Looks often at first, when it may be quick, and less often the longer it takes: a sixth of the time gone by,
+/// so that a five-minute boot takes some 28 looks.
+fn poll_interval(elapsed: i64) -> i64 {
+    (elapsed / 6).clamp(3, 20)
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> i64 {
+    to.duration_since(from).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    const PLAN: Plan = Plan {
+        launched_at: Timestamp::UNIX_EPOCH,
+        boot_seconds: 600,
+        hold_seconds: 10,
+    };
+
+    /// A fleet of instances in service, by the states of their targets.
+    fn fleet(states: &[&str]) -> Observation {
+        let id = |n: usize| format!("i-{n}");
+        Observation {
+            group: Some(Group {
+                desired: u32::try_from(states.len()).unwrap(),
+                instances: (0..states.len())
+                    .map(|n| Instance {
+                        id: id(n),
+                        lifecycle: "InService".into(),
+                    })
+                    .collect(),
+            }),
+            targets: states
+                .iter()
+                .enumerate()
+                .map(|(n, state)| Target {
+                    id: id(n),
+                    state: (*state).into(),
+                    reason: None,
+                    description: (*state == "unhealthy")
+                        .then(|| "Health checks failed with these codes: [500]".into()),
+                })
+                .collect(),
+            ..Observation::default()
+        }
+    }
+
+    fn launch(status: &str, message: Option<&str>) -> Activity {
+        Activity {
+            status: status.into(),
+            description: "Launching a new EC2 instance: i-9".into(),
+            message: message.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_fleet_is_healthy_only_after_holding() {
+        let first = boot(&fleet(&["healthy", "healthy"]), PLAN, None, at(30));
+        assert_eq!((first.status, first.wait_seconds), (Status::Pending, 10));
+        let since = first.healthy_since;
+        assert_eq!(
+            boot(&fleet(&["healthy", "healthy"]), PLAN, since, at(39)).status,
+            Status::Pending
+        );
+        assert_eq!(
+            boot(&fleet(&["healthy", "healthy"]), PLAN, since, at(40)).status,
+            Status::Healthy
+        );
+        // A break starts the hold anew.
+        let broken = boot(&fleet(&["healthy", "unhealthy"]), PLAN, since, at(40));
+        assert_eq!(
+            (broken.status, broken.healthy_since, broken.healthy),
+            (Status::Pending, None, 1)
+        );
+    }
+
+    #[test]
+    fn one_that_is_not_in_service_does_not_count() {
+        let mut seen = fleet(&["healthy", "healthy"]);
+        seen.group.as_mut().unwrap().instances[1].lifecycle = "Pending".into();
+        assert_eq!(boot(&seen, PLAN, None, at(30)).healthy, 1);
+        seen.group.as_mut().unwrap().instances.pop();
+        assert_eq!(
+            boot(&seen, PLAN, Some(at(0)), at(30)).status,
+            Status::Pending
+        );
+    }
+
+    #[test]
+    fn what_fails_and_why() {
+        let mut reported = fleet(&["initial"]);
+        reported.reports.push(BootReport {
+            instance_id: "i-0".into(),
+            step: "verify".into(),
+            error: "the checksum differs".into(),
+            output: vec![],
+        });
+        let mut refused = fleet(&[]);
+        refused.group.as_mut().unwrap().desired = 1;
+        refused.activities.push(launch(
+            "Failed",
+            Some("We currently do not have sufficient capacity"),
+        ));
+        let mut loops = fleet(&["initial"]);
+        loops.activities = vec![launch("Successful", None); 4];
+        let mut unused = fleet(&["unused"]);
+        unused.targets[0].reason = Some("Target.NotInUse".into());
+        for (seen, now, says) in [
+            (
+                reported,
+                5,
+                "instance i-0 could not verify the release: the checksum differs",
+            ),
+            (
+                refused,
+                5,
+                "Auto Scaling failed: Launching a new EC2 instance: i-9: We currently do not have",
+            ),
+            (loops, 5, "4 instances were launched for 1"),
+            (unused, 60, "the load balancer does not use target i-0"),
+            (
+                Observation::default(),
+                60,
+                "its Auto Scaling group does not exist",
+            ),
+            (
+                fleet(&["unhealthy", "healthy"]),
+                600,
+                "after 600 s only 1 of 2 instances are healthy; i-0 is unhealthy: Health checks failed with these codes: [500]",
+            ),
+        ] {
+            let verdict = boot(&seen, PLAN, None, at(now));
+            assert_eq!(verdict.status, Status::Failed, "{says}");
+            assert!(verdict.reason.starts_with(says), "{}", verdict.reason);
+        }
+    }
+
+    #[test]
+    fn what_may_yet_come_is_waited_for() {
+        for seen in [
+            Observation::default(),
+            fleet(&["initial"]),
+            fleet(&["unused"]),
+            fleet(&["unhealthy"]),
+        ] {
+            assert_eq!(boot(&seen, PLAN, None, at(20)).status, Status::Pending);
+        }
+        // An empty fleet is never healthy.
+        assert_eq!(
+            boot(&fleet(&[]), PLAN, Some(at(0)), at(100)).status,
+            Status::Pending
+        );
+    }
+
+    #[test]
+    fn a_baking_fleet_must_stay_what_was_proved() {
+        let ends = at(100);
+        assert_eq!(
+            bake(&fleet(&["healthy", "healthy"]), 2, at(50), ends).status,
+            Status::Pending
+        );
+        assert_eq!(
+            bake(&fleet(&["healthy", "healthy"]), 2, at(100), ends).status,
+            Status::Healthy
+        );
+        let sick = bake(&fleet(&["healthy", "unhealthy"]), 2, at(50), ends);
+        assert_eq!(sick.status, Status::Failed);
+        assert!(
+            sick.reason.starts_with("under traffic only 1 of 2"),
+            "{}",
+            sick.reason
+        );
+        // One more that is still booting, scaled out under load, is no failure.
+        assert_eq!(
+            bake(&fleet(&["healthy", "healthy", "initial"]), 2, at(50), ends).status,
+            Status::Pending
+        );
+        // Nor is a scale-in.
+        assert_eq!(
+            bake(&fleet(&["healthy"]), 2, at(50), ends).status,
+            Status::Pending
+        );
+        assert_eq!(
+            bake(&Observation::default(), 2, at(50), ends).status,
+            Status::Failed
+        );
+    }
+
+    #[test]
+    fn a_five_minute_boot_takes_at_most_thirty_looks() {
+        let (mut now, mut looks) = (0, 0);
+        while now < 300 {
+            now += poll_interval(now);
+            looks += 1;
+        }
+        assert!(looks <= 30, "{looks}");
+    }
+
+    proptest! {
+        #[test]
+        fn never_healthy_below_what_is_wanted(states in proptest::collection::vec(prop_oneof!["healthy", "unhealthy", "initial", "draining", "unused"], 0..6), now in 0i64..2000, since in proptest::option::of(0i64..2000)) {
+            let states: Vec<&str> = states.iter().map(String::as_str).collect();
+            let verdict = boot(&fleet(&states), PLAN, since.map(at), at(now));
+            if verdict.status == Status::Healthy {
+                prop_assert!(!states.is_empty() && states.iter().all(|state| *state == "healthy"));
+            }
+            prop_assert!(verdict.wait_seconds >= 1 && verdict.wait_seconds <= 20);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! One deploy at a time: who holds the lock, who waits for it, and who gives way.
+//!
+//! The lock is the object `lock.json`, created with `If-None-Match: *`; its `ETag` is the fencing token. The newest
+//! deploy that waits for it is written to `waiting.json`, where the holder sees that it should yield.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A Step Functions execution and when it started: who claims a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The execution's ARN.
+    pub execution: String,
+    pub started: Timestamp,
+}
+
+impl Claim {
+    /// Whether this claim is newer than another: the later start, and between two of one instant the greater ARN,
+    /// so that any two agree on which it is.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        (self.started, &self.execution) > (other.started, &other.execution)
+    }
+}
+
+/// What an execution wants the lock for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// To put a certain version live: replaces older deploys that wait or build, and is replaced by newer ones.
+    Deploy,
+    /// To put what is live on fresh instances: gives way to a newer deploy, but makes none give way, since what
+    /// they bring would be lost.
+    Refresh,
+    /// To put things in order: waits its turn, and nothing takes its place.
+    Recovery,
+}
+
+/// What `lock.json` and `waiting.json` say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    #[serde(flatten)]
+    pub claim: Claim,
+    pub purpose: Purpose,
+}
+
+/// A record that was found, and whether its execution still runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub record: Record,
+    pub running: bool,
+}
+
+impl Found {
+    fn execution(&self) -> &str {
+        &self.record.claim.execution
+    }
+
+    /// Whether this is a live deploy of a certain version that started after that claim.
+    fn is_ahead_of(&self, claim: &Claim) -> bool {
+        self.running
+            && self.record.purpose == Purpose::Deploy
+            && self.record.claim.is_newer_than(claim)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nobody holds it: create it.
+    Create,
+    /// It is mine already: this step is run again.
+    Keep,
+    /// Its holder is dead: replace it, under its `ETag`.
+    TakeOver,
+    /// Its holder lives.
+    Wait {
+        holder: String,
+        /// Whether to write this claim to `waiting.json` first.
+        announce: bool,
+    },
+    /// A newer deploy is ahead.
+    Superseded { by: String },
+}
+
+/// What to do about the lock, given who holds it and who is the newest to wait.
+pub fn decide(
+    me: &Claim,
+    purpose: Purpose,
+    held: Option<&Found>,
+    waiting: Option<&Found>,
+) -> Decision {
+    if held.is_some_and(|found| found.execution() == me.execution) {
+        return Decision::Keep;
+    }
+    let ahead = |found: &&Found| found.is_ahead_of(me);
+    if purpose != Purpose::Recovery
+        && let Some(found) = waiting.filter(ahead).or_else(|| held.filter(ahead))
+    {
+        return Decision::Superseded {
+            by: found.execution().to_owned(),
+        };
+    }
+    match held {
+        None => Decision::Create,
+        Some(found) if !found.running => Decision::TakeOver,
+        Some(found) => Decision::Wait {
+            holder: found.execution().to_owned(),
+            announce: purpose == Purpose::Deploy
+                && waiting.is_none_or(|other| other.execution() != me.execution),
+        },
+    }
+}
+
+/// Whether a deploy that has not yet moved the traffic yields to the one that waits.
+pub fn yields_to(me: &Claim, waiting: Option<&Found>) -> Option<String> {
+    waiting
+        .filter(|found| found.is_ahead_of(me))
+        .map(|found| found.execution().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn claim(name: &str, second: i64) -> Claim {
+        Claim {
+            execution: name.into(),
+            started: Timestamp::from_second(second).unwrap(),
+        }
+    }
+
+    fn found(name: &str, second: i64, running: bool) -> Found {
+        let record = Record {
+            claim: claim(name, second),
+            purpose: Purpose::Deploy,
+        };
+        Found { record, running }
+    }
+
+    fn refresh(name: &str, second: i64) -> Found {
+        let mut found = found(name, second, true);
+        found.record.purpose = Purpose::Refresh;
+        found
+    }
+
+    #[test]
+    #[allow(clippy::too_many_lines)] // one row a case
+    fn who_gets_the_lock() {
+        use Purpose::{Deploy, Recovery, Refresh};
+        let me = claim("me", 10);
+        let wait = |holder: &str, announce| Decision::Wait {
+            holder: holder.into(),
+            announce,
+        };
+        let superseded = |by: &str| Decision::Superseded { by: by.into() };
+        for (purpose, held, waiting, decision, why) in [
+            (Deploy, None, None, Decision::Create, "free"),
+            (
+                Deploy,
+                Some(found("me", 10, true)),
+                None,
+                Decision::Keep,
+                "mine already",
+            ),
+            (
+                Deploy,
+                Some(found("me", 10, true)),
+                Some(found("new", 20, true)),
+                Decision::Keep,
+                "mine already, and another waits",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, false)),
+                None,
+                Decision::TakeOver,
+                "its holder is dead",
+            ),
+            (
+                Deploy,
+                Some(found("new", 20, false)),
+                None,
+                Decision::TakeOver,
+                "its holder is dead, though newer",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, true)),
+                None,
+                wait("old", true),
+                "held by an older one",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, true)),
+                Some(found("me", 10, true)),
+                wait("old", false),
+                "I am announced",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, true)),
+                Some(found("older", 4, true)),
+                wait("old", true),
+                "an older one waits",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, true)),
+                Some(found("new", 20, true)),
+                superseded("new"),
+                "a newer one waits",
+            ),
+            (
+                Deploy,
+                Some(found("old", 5, true)),
+                Some(found("new", 20, false)),
+                wait("old", true),
+                "a newer one waited, but died",
+            ),
+            (
+                Deploy,
+                Some(found("new", 20, true)),
+                None,
+                superseded("new"),
+                "a newer one holds it",
+            ),
+            (
+                Deploy,
+                None,
+                Some(found("new", 20, true)),
+                superseded("new"),
+                "free, but a newer one comes",
+            ),
+            (
+                Deploy,
+                Some(refresh("new", 20)),
+                None,
+                wait("new", true),
+                "a newer refresh brings no version of its own",
+            ),
+            (
+                Refresh,
+                Some(found("old", 5, true)),
+                None,
+                wait("old", false),
+                "a refresh makes none give way",
+            ),
+            (
+                Refresh,
+                Some(found("old", 5, true)),
+                Some(found("new", 20, true)),
+                superseded("new"),
+                "a refresh gives way",
+            ),
+            (
+                Recovery,
+                Some(found("new", 20, true)),
+                None,
+                wait("new", false),
+                "a recovery waits its turn",
+            ),
+            (
+                Recovery,
+                None,
+                Some(found("new", 20, true)),
+                Decision::Create,
+                "a recovery goes first",
+            ),
+        ] {
+            assert_eq!(
+                decide(&me, purpose, held.as_ref(), waiting.as_ref()),
+                decision,
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_deploy_yields_to_a_newer_one_that_lives() {
+        let me = claim("me", 10);
+        assert_eq!(
+            yields_to(&me, Some(&found("new", 20, true))),
+            Some("new".into())
+        );
+        assert_eq!(yields_to(&me, Some(&found("new", 20, false))), None);
+        assert_eq!(yields_to(&me, Some(&found("old", 5, true))), None);
+        assert_eq!(yields_to(&me, Some(&found("me", 10, true))), None);
+        assert_eq!(yields_to(&me, None), None);
+    }
+
+    proptest! {
+        /// Of any two deploys that meet, at most one is told that the other is ahead.
+        #[test]
+        fn two_deploys_never_supersede_each_other(a in 0i64..3, b in 0i64..3) {
+            let (one, two) = (found("a", a, true), found("b", b, true));
+            let first = decide(&one.record.claim, Purpose::Deploy, Some(&two), None);
+            let second = decide(&two.record.claim, Purpose::Deploy, Some(&one), None);
+            let superseded = |d: &Decision| matches!(d, Decision::Superseded { .. });
+            prop_assert!(superseded(&first) != superseded(&second));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The execution's input: what a person pastes into the console, and what the trigger sends for an upload.
+//!
+//! ```json
+//! {"app":"hello","environment":"qa","artifact":{"key":"hello/qa/3f2a1c.tar.gz","versionId":"..."}}
+//! {"app":"hello","environment":"qa","version":"3f2a1c"}
+//! {"app":"hello","environment":"qa","release":41}
+//! {"app":"hello","environment":"qa"}
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::Upload;
+use crate::name::{Place, ReleaseNumber, Version};
+
+/// What a deploy is asked to put live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This very object.
+    Artifact {
+        key: String,
+        version: Version,
+        version_id: Option<String>,
+    },
+    /// The newest object of that version.
+    Version(Version),
+    /// An earlier release again: its artifact and its config.
+    Release(ReleaseNumber),
+    /// The live release's artifact again, on fresh instances, with the newest config.
+    Live,
+    /// Not a deploy: put things in order after an execution that was cut off.
+    Recovery { execution: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub place: Place,
+    pub source: Source,
+}
+
+/// What is wrong with an execution's input, by field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the execution's input: {0}. {EXAMPLES}")]
+pub struct InvalidRequest(pub String);
+
+const EXAMPLES: &str = "Right would be {\"app\":\"hello\",\"environment\":\"qa\"} for the live release again, with \"version\":\"...\", \"release\":41 or \"artifact\":{\"key\":\"...\",\"versionId\":\"...\"} for another";
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    app: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    artifact: Option<ArtifactFields>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recover: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ArtifactFields {
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version_id: Option<String>,
+}
+
+impl Request {
+    pub fn parse(input: &Value) -> Result<Self, InvalidRequest> {
+        let wrong = |text: String| InvalidRequest(text);
+        if !input.is_object() {
+            return Err(wrong(format!("it is {}, not a JSON object", kind(input))));
+        }
+        let fields: Fields = serde_path_to_error::deserialize(input).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            wrong(if path == "." {
+                inner.to_string()
+            } else {
+                format!("{path}: {inner}")
+            })
+        })?;
+        // An upload is judged by its key first: that is what its sender chose and can mend.
+        let uploaded = fields
+            .artifact
+            .as_ref()
+            .map(|artifact| {
+                Upload::parse(&artifact.key).map_err(|error| {
+                    wrong(format!("artifact.key {:?}: {error}", cut(&artifact.key)))
+                })
+            })
+            .transpose()?;
+        let need = |field: &Option<String>, name: &str| {
+            field
+                .clone()
+                .ok_or_else(|| wrong(format!("{name} is missing")))
+        };
+        let place = Place::new(
+            &need(&fields.app, "app")?,
+            &need(&fields.environment, "environment")?,
+        )
+        .map_err(|error| wrong(error.to_string()))?;
+        let given: Vec<&str> = [
+            ("artifact", fields.artifact.is_some()),
+            ("version", fields.version.is_some()),
+            ("release", fields.release.is_some()),
+            ("recover", fields.recover.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is)| is.then_some(name))
+        .collect();
+        if given.len() > 1 {
+            return Err(wrong(format!(
+                "{} exclude each other; give one",
+                given.join(" and ")
+            )));
+        }
+        let source = if let Some(ArtifactFields { key, version_id }) = fields.artifact {
+            match uploaded {
+                Some(Upload::Artifact { place: of_key, version }) if of_key == place => {
+                    Source::Artifact { key, version, version_id }
+                }
+                Some(Upload::Artifact { place: of_key, .. }) => {
+                    return Err(wrong(format!("artifact.key belongs to {of_key}, but app and environment say {place}")));
+                }
+                _ => return Err(wrong("artifact.key names settings, not an artifact; leave artifact out to redeploy with the newest settings".into())),
+            }
+        } else if let Some(version) = fields.version {
+            Source::Version(version.parse().map_err(|error| wrong(format!("{error}")))?)
+        } else if let Some(release) = fields.release {
+            Source::Release(
+                ReleaseNumber::try_from(release).map_err(|error| wrong(error.to_string()))?,
+            )
+        } else if let Some(execution) = fields.recover {
+            Source::Recovery { execution }
+        } else {
+            Source::Live
+        };
+        Ok(Self { place, source })
+    }
+
+    /// The input that asks for this: what the trigger and the recovery start executions with.
+    pub fn to_input(&self) -> Value {
+        let mut fields = Fields {
+            app: Some(self.place.app.to_string()),
+            environment: Some(self.place.environment.to_string()),
+            artifact: None,
+            version: None,
+            release: None,
+            recover: None,
+        };
+        match &self.source {
+            Source::Artifact {
+                key, version_id, ..
+            } => {
+                fields.artifact = Some(ArtifactFields {
+                    key: key.clone(),
+                    version_id: version_id.clone(),
+                });
+            }
+            Source::Version(version) => fields.version = Some(version.to_string()),
+            Source::Release(release) => fields.release = Some(release.get()),
+            Source::Recovery { execution } => fields.recover = Some(execution.clone()),
+            Source::Live => {}
+        }
+        serde_json::to_value(fields).unwrap_or_default()
+    }
+
+    /// The app and environment that an input, however wrong, seems to be about: for the notice of its refusal.
+    pub fn place_of(input: &Value) -> Option<Place> {
+        let text = |name: &str| input.get(name).and_then(Value::as_str);
+        if let (Some(app), Some(environment)) = (text("app"), text("environment")) {
+            return Place::new(app, environment).ok();
+        }
+        let key = input.get("artifact")?.get("key")?.as_str()?;
+        let mut parts = key.split('/');
+        Place::new(parts.next()?, parts.next()?).ok()
+    }
+}
+
+/// The input for an upload whose key cannot be read: Validate refuses it, by the same words, where people look.
+pub fn input_for_unreadable_key(key: &str, version_id: Option<&str>) -> Value {
+    let mut artifact = serde_json::json!({ "key": key });
+    if let Some(version_id) = version_id {
+        artifact["versionId"] = version_id.into();
+    }
+    serde_json::json!({ "artifact": artifact })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_way_to_ask_is_read_and_written_alike() {
+        for input in [
+            json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/3f2a1c.tar.gz","versionId":"x"}}),
+            json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/3f2a1c.tar"}}),
+            json!({"app":"hello","environment":"qa","version":"3f2a1c"}),
+            json!({"app":"hello","environment":"qa","release":41}),
+            json!({"app":"hello","environment":"qa"}),
+            json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
+        ] {
+            assert_eq!(Request::parse(&input).unwrap().to_input(), input);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        for (input, says) in [
+            (json!([]), "it is an array, not a JSON object"),
+            (json!({}), "app is missing"),
+            (json!({"app":"hello"}), "environment is missing"),
+            (
+                json!({"app":"hello","environment":"qa","realese":41}),
+                "unknown field `realese`",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","release":"41"}),
+                "release: invalid type: string",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","release":0}),
+                "release \"0\" is not valid",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","release":-1}),
+                "release: invalid value",
+            ),
+            (
+                json!({"app":"Hello","environment":"qa"}),
+                "app \"Hello\" is not valid",
+            ),
+            (json!({"app":7,"environment":"qa"}), "app: invalid type"),
+            (
+                json!({"app":"hello","environment":"qa","version":"a b"}),
+                "version \"a b\" is not valid",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","version":"a","release":1}),
+                "version and release exclude each other",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","artifact":"x"}),
+                "artifact: invalid type",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/v1.zip"}}),
+                "artifact.key \"hello/qa/v1.zip\"",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","artifact":{"key":"other/qa/v1.tar"}}),
+                "belongs to other/qa",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/config.env"}}),
+                "names settings",
+            ),
+            (
+                json!({"artifact":{"key":"x.zip"}}),
+                "artifact.key \"x.zip\": the key has 1 parts",
+            ),
+        ] {
+            let error = Request::parse(&input).unwrap_err().to_string();
+            assert!(error.contains(says), "{input}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_input_is_still_known_by_its_place() {
+        let place = |input| Request::place_of(&input).map(|place| place.to_string());
+        assert_eq!(
+            place(json!({"app":"hello","environment":"qa","x":1})).unwrap(),
+            "hello/qa"
+        );
+        assert_eq!(
+            place(input_for_unreadable_key("hello/qa/x.zip", None)).unwrap(),
+            "hello/qa"
+        );
+        assert_eq!(place(input_for_unreadable_key("x.zip", Some("1"))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(key in ".*", app in ".*", version in ".*") {
+            let _ = Request::parse(&json!({"app": app, "environment": "qa", "version": version}));
+            let input = input_for_unreadable_key(&key, None);
+            let _ = (Request::parse(&input), Request::place_of(&input));
+        }
+    }
+}

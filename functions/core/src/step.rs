@@ -1,0 +1,380 @@
+//! What each step is given and what it answers: the contract between the functions and `deploy.asl.json`.
+//!
+//! Times come in from the execution's context object, so that no handler reads a clock. Nothing that grows with
+//! the fleet is passed: a state holds 262,144 bytes at the most.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::Pinned;
+use crate::lock::{Claim, Purpose};
+use crate::name::{AppName, Environment, Place, ReleaseNumber, Version};
+use crate::notice::Kind;
+use crate::target::Target;
+
+/// The execution that a step belongs to, from `$states.context.Execution`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    pub arn: String,
+    pub name: String,
+    pub start_time: Timestamp,
+}
+
+impl Execution {
+    pub fn claim(&self) -> Claim {
+        Claim {
+            execution: self.arn.clone(),
+            started: self.start_time,
+        }
+    }
+}
+
+/// A lock that was acquired: its `ETag` fences every step that touches the pointer or the live fleet.
+pub type LockToken = String;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValidateInput {
+    /// The execution's input, as it was given.
+    pub input: Value,
+    pub execution: Execution,
+}
+
+/// A request that has passed validation, with all that it names found and pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deploy {
+    pub app: AppName,
+    pub environment: Environment,
+    pub purpose: Purpose,
+    /// Absent for a refresh (what is live when the lock is had) and for a recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Pinned>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Pinned>,
+    /// Whether an upload started this, not a person: then a later upload that is live already wins.
+    pub automatic: bool,
+    /// Absent for a recovery: what has to be put in order is told by what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// The execution that a recovery cleans up after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers: Option<Recovered>,
+}
+
+impl Deploy {
+    pub fn place(&self) -> Place {
+        Place {
+            app: self.app.clone(),
+            environment: self.environment.clone(),
+        }
+    }
+}
+
+/// An execution that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovered {
+    pub execution: String,
+    /// How it ended, in Step Functions' word: `ABORTED`, `TIMED_OUT` or `FAILED`.
+    pub status: String,
+    /// What it said of it, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LockInput {
+    #[serde(flatten)]
+    pub place: Place,
+    pub purpose: Purpose,
+    pub execution: Execution,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "status",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum LockOutput {
+    Acquired {
+        token: LockToken,
+    },
+    Busy {
+        /// The execution that holds it.
+        holder: String,
+        wait_seconds: u32,
+        reason: String,
+    },
+    Superseded {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanInput {
+    pub deploy: Deploy,
+    pub token: LockToken,
+    pub execution: Execution,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanOutput {
+    pub status: PlanStatus,
+    /// The new release; for a recovery the one that was cut off, if it got that far.
+    pub release: Option<ReleaseNumber>,
+    pub version: Option<Version>,
+    /// The release that has the traffic.
+    pub live: Option<ReleaseNumber>,
+    pub live_version: Option<Version>,
+    /// Fleets of neither: what earlier executions left. They are shed at the end, whichever it is.
+    pub strays: Vec<ReleaseNumber>,
+    /// How many instances the new fleet starts with.
+    pub capacity: u32,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PlanStatus {
+    Planned,
+    /// A later upload is live already; there is nothing to do.
+    Superseded,
+    /// Not a deploy: put things in order.
+    Recover,
+}
+
+/// What every step on a planned release is given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Context {
+    #[serde(flatten)]
+    pub place: Place,
+    pub release: ReleaseNumber,
+    pub live: Option<ReleaseNumber>,
+    pub token: LockToken,
+    pub execution: Execution,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchInput {
+    #[serde(flatten)]
+    pub context: Context,
+    pub capacity: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchOutput {
+    /// How long to wait before the first look.
+    pub wait_seconds: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    tag = "phase",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum CheckHealthInput {
+    /// Before the traffic moves.
+    Boot {
+        #[serde(flatten)]
+        context: Context,
+        purpose: Purpose,
+        launched_at: Timestamp,
+        healthy_since: Option<Timestamp>,
+    },
+    /// While the new fleet has traffic.
+    Bake {
+        #[serde(flatten)]
+        context: Context,
+        /// The traffic step that is held.
+        step: usize,
+        shifted_at: Timestamp,
+        /// How many instances were proved healthy before the traffic moved.
+        proved: u32,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckHealthOutput {
+    pub status: CheckStatus,
+    pub healthy: u32,
+    pub wanted: u32,
+    pub healthy_since: Option<Timestamp>,
+    pub wait_seconds: u32,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckStatus {
+    /// Boot: not yet healthy.
+    Pending,
+    /// Boot: healthy, and was for the hold time.
+    Healthy,
+    /// Bake: this step is held on.
+    Hold,
+    /// Bake: this step was held long enough; there is another.
+    Next,
+    /// Bake: the last step was held long enough.
+    Done,
+    Failed,
+    /// Boot: a newer deploy waits.
+    Superseded,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    tag = "operation",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum ShiftTrafficInput {
+    /// Give the new fleet the share of this step, if it is healthy at this moment.
+    Shift {
+        #[serde(flatten)]
+        context: Context,
+        purpose: Purpose,
+        step: usize,
+        launched_at: Timestamp,
+    },
+    /// The new release is the live one from now on.
+    Commit {
+        #[serde(flatten)]
+        context: Context,
+    },
+    /// The traffic stays with, or goes back to, the release that had it.
+    RollBack {
+        #[serde(flatten)]
+        place: Place,
+        release: Option<ReleaseNumber>,
+        token: LockToken,
+        execution: Execution,
+        /// Whether this execution cleans up after another.
+        recovery: bool,
+        why: Why,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "status",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum ShiftTrafficOutput {
+    Shifted {
+        /// Percent of the traffic that the new fleet has now.
+        weight: u32,
+        step: usize,
+        wait_seconds: u32,
+        /// Instances that were healthy at that moment.
+        healthy: u32,
+        reason: String,
+    },
+    /// Not healthy at this moment: wait on.
+    NotReady {
+        wait_seconds: u32,
+        reason: String,
+    },
+    /// A newer deploy waits.
+    Superseded {
+        reason: String,
+    },
+    Committed,
+    RolledBack {
+        /// The release that has the traffic, if any has.
+        live: Option<ReleaseNumber>,
+        /// Fleets that nothing points to.
+        retire: Vec<ReleaseNumber>,
+        /// What the execution's outcome is.
+        ending: Kind,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetireInput {
+    #[serde(flatten)]
+    pub place: Place,
+    /// The fleets to shed.
+    pub releases: Vec<ReleaseNumber>,
+    /// When shedding them began.
+    pub since: Timestamp,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetireOutput {
+    pub status: RetireStatus,
+    pub wait_seconds: u32,
+    /// What is still there.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RetireStatus {
+    Draining,
+    Done,
+}
+
+/// What went before a notice: the last step's `status` and `reason`, or the error that was caught.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub reason: String,
+    /// The error's name, where one was caught.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifyInput {
+    pub kind: Kind,
+    /// The execution's input as it was given: all there is to go by when it was refused.
+    pub input: Value,
+    #[serde(default)]
+    pub deploy: Option<Deploy>,
+    #[serde(default)]
+    pub release: Option<ReleaseNumber>,
+    #[serde(default)]
+    pub version: Option<Version>,
+    #[serde(default)]
+    pub live: Option<ReleaseNumber>,
+    #[serde(default)]
+    pub live_version: Option<Version>,
+    #[serde(default)]
+    pub healthy: Option<u32>,
+    #[serde(default)]
+    pub why: Why,
+    pub execution: Execution,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifyOutput {
+    /// The notice's id; a repeat has the same.
+    pub id: String,
+}

@@ -1,0 +1,376 @@
+//! The target: what a platform engineer has set up for one app in one environment, and how it is to be deployed
+//! to. Written by `infra/app.yaml` as the SSM parameter `/exuvia/<app>/<environment>`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::Place;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// The load balancer's listener whose rule is this place's pointer.
+    pub listener_arn: String,
+    /// The rule's priority, 1 to 50000; lower is matched first.
+    pub priority: u32,
+    pub conditions: Conditions,
+    pub vpc_id: String,
+    /// The subnets that instances are launched into; their zones must be enabled on the load balancer.
+    pub subnets: Vec<String>,
+    pub launch_template: LaunchTemplate,
+    /// The port that the app listens on.
+    pub port: u16,
+    pub health_check: HealthCheck,
+    pub capacity: CapacityLimits,
+    pub strategy: Strategy,
+    pub timeouts: Timeouts,
+}
+
+/// What a request must look like to be the app's: any of the hosts (if there are any) and any of the paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Conditions {
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// A version is a number, never `$Latest`: what is launched weeks later is what was deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LaunchTemplate {
+    pub id: String,
+    pub version: u32,
+}
+
+/// The bounds are those of elasticloadbalancing `CreateTargetGroup`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthCheck {
+    pub path: String,
+    /// 5 to 300 seconds.
+    pub interval_seconds: u32,
+    /// 2 to 120 seconds, and less than the interval.
+    pub timeout_seconds: u32,
+    /// 2 to 10 passed checks.
+    pub healthy_threshold: u32,
+    /// 2 to 10 failed checks.
+    pub unhealthy_threshold: u32,
+    /// Such as `200`, `200-299` or `200,204`.
+    pub success_codes: String,
+}
+
+/// Numbers of instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CapacityLimits {
+    pub min: u32,
+    pub max: u32,
+    /// How many the first release starts with.
+    pub initial: u32,
+}
+
+/// How the traffic moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Strategy {
+    /// One rule change, then watch the new fleet under full load for a while before the old one is shed.
+    AllAtOnce { bake_seconds: u32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Timeouts {
+    /// From launch to all instances healthy, at the most.
+    pub boot_seconds: u32,
+    /// The target group's deregistration delay: how long a request in flight may take to finish.
+    pub drain_seconds: u32,
+}
+
+/// What is wrong with a target: the field, what it is, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("target {parameter}: {field} {problem}")]
+pub struct InvalidTarget {
+    pub parameter: String,
+    /// Dotted, as in the JSON; `(document)` for the whole.
+    pub field: String,
+    pub problem: String,
+}
+
+/// The name of the SSM parameter that holds a place's target.
+pub fn parameter_name(place: &Place) -> String {
+    format!("/exuvia/{place}")
+}
+
+impl Target {
+    /// Reads a target and refuses one that AWS would refuse later, half-way through a deploy.
+    pub fn parse(place: &Place, json: &str) -> Result<Self, InvalidTarget> {
+        let wrong = |field: &str, problem: String| InvalidTarget {
+            parameter: parameter_name(place),
+            field: field.to_owned(),
+            problem,
+        };
+        let target: Self =
+            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
+                .map_err(|error| {
+                    let path = error.path().to_string();
+                    let field = if path == "." { "(document)" } else { &path };
+                    wrong(field, format!("cannot be read: {}", error.into_inner()))
+                })?;
+        match target.problem() {
+            Some((field, problem)) => Err(wrong(field, problem)),
+            None => Ok(target),
+        }
+    }
+
+    /// The first thing that is wrong: the field's path and the problem with what would be right.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let bounded = |field, value: u32, low: u32, high: u32, unit| {
+            (!(low..=high).contains(&value))
+                .then(|| (field, format!("is {value}; use {low} to {high}{unit}")))
+        };
+        let starts = |field, value: &str, prefix: &str| {
+            (!value.starts_with(prefix)).then(|| {
+                (
+                    field,
+                    format!("is {value:?}; it must begin with {prefix:?}"),
+                )
+            })
+        };
+        let Self {
+            health_check: check,
+            capacity,
+            conditions,
+            ..
+        } = self;
+        None.or_else(|| starts("listenerArn", &self.listener_arn, "arn:"))
+            .or_else(|| bounded("priority", self.priority, 1, 50_000, ""))
+            .or_else(|| {
+                (conditions.hosts.is_empty() && conditions.paths.is_empty()).then(|| {
+                    (
+                        "conditions",
+                        "names neither hosts nor paths; use {\"paths\":[\"/*\"]} for every request"
+                            .to_owned(),
+                    )
+                })
+            })
+            .or_else(|| {
+                // Elastic Load Balancing: five condition values a rule.
+                let values = conditions.hosts.len() + conditions.paths.len();
+                (values > 5).then(|| {
+                    ("conditions", format!("has {values} values; a listener rule takes 5"))
+                })
+            })
+            .or_else(|| {
+                let empty = |value: &String| value.is_empty() || value.len() > 128;
+                (conditions.hosts.iter().chain(&conditions.paths).any(empty)).then(|| {
+                    ("conditions", "has a value that is empty or longer than 128 characters".to_owned())
+                })
+            })
+            .or_else(|| starts("vpcId", &self.vpc_id, "vpc-"))
+            .or_else(|| {
+                self.subnets.is_empty().then(|| {
+                    ("subnets", "is empty; name at least one subnet, better one in each zone".to_owned())
+                })
+            })
+            .or_else(|| self.subnets.iter().find_map(|subnet| starts("subnets", subnet, "subnet-")))
+            .or_else(|| starts("launchTemplate.id", &self.launch_template.id, "lt-"))
+            .or_else(|| bounded("launchTemplate.version", self.launch_template.version, 1, u32::MAX, ""))
+            .or_else(|| bounded("port", self.port.into(), 1, 65_535, ""))
+            .or_else(|| starts("healthCheck.path", &check.path, "/"))
+            .or_else(|| bounded("healthCheck.intervalSeconds", check.interval_seconds, 5, 300, " seconds"))
+            .or_else(|| bounded("healthCheck.timeoutSeconds", check.timeout_seconds, 2, 120, " seconds"))
+            .or_else(|| {
+                (check.timeout_seconds >= check.interval_seconds).then(|| {
+                    (
+                        "healthCheck.timeoutSeconds",
+                        format!("is {}; it must be less than intervalSeconds, which is {}", check.timeout_seconds, check.interval_seconds),
+                    )
+                })
+            })
+            .or_else(|| bounded("healthCheck.healthyThreshold", check.healthy_threshold, 2, 10, " checks"))
+            .or_else(|| bounded("healthCheck.unhealthyThreshold", check.unhealthy_threshold, 2, 10, " checks"))
+            .or_else(|| {
+                (!are_success_codes(&check.success_codes)).then(|| {
+                    (
+                        "healthCheck.successCodes",
+                        format!("is {:?}; use codes from 200 to 499, as in \"200\", \"200-299\" or \"200,204\"", check.success_codes),
+                    )
+                })
+            })
+            .or_else(|| bounded("capacity.max", capacity.max, 1, 10_000, " instances"))
+            .or_else(|| {
+                (capacity.min > capacity.max).then(|| {
+                    ("capacity.min", format!("is {}, more than capacity.max, which is {}", capacity.min, capacity.max))
+                })
+            })
+            .or_else(|| bounded("capacity.initial", capacity.initial, capacity.min.max(1), capacity.max, " instances (capacity.min to capacity.max, at least 1)"))
+            .or_else(|| match self.strategy {
+                Strategy::AllAtOnce { bake_seconds } => {
+                    bounded("strategy.bakeSeconds", bake_seconds, 0, 86_400, " seconds")
+                }
+            })
+            .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
+            .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
+    }
+}
+
+/// An Application Load Balancer's matcher: codes from 200 to 499, listed and in ranges.
+fn are_success_codes(text: &str) -> bool {
+    let code = |text: &str| {
+        text.parse::<u16>()
+            .ok()
+            .filter(|code| (200..=499).contains(code))
+    };
+    text.split(',').all(|part| match part.split_once('-') {
+        Some((low, high)) => {
+            matches!((code(low), code(high)), (Some(low), Some(high)) if low <= high)
+        }
+        None => code(part).is_some(),
+    })
+}
+
+/// A target as tests and examples use it.
+#[cfg(test)]
+pub(crate) fn example() -> serde_json::Value {
+    serde_json::json!({
+        "listenerArn": "arn:aws:elasticloadbalancing:us-east-1:1:listener/app/lb/1/2",
+        "priority": 100,
+        "conditions": {"paths": ["/*"]},
+        "vpcId": "vpc-1",
+        "subnets": ["subnet-a", "subnet-b"],
+        "launchTemplate": {"id": "lt-1", "version": 3},
+        "port": 8080,
+        "healthCheck": {"path": "/health", "intervalSeconds": 10, "timeoutSeconds": 5,
+                        "healthyThreshold": 2, "unhealthyThreshold": 2, "successCodes": "200"},
+        "capacity": {"min": 2, "max": 6, "initial": 2},
+        "strategy": {"type": "allAtOnce", "bakeSeconds": 60},
+        "timeouts": {"bootSeconds": 600, "drainSeconds": 300}
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn place() -> Place {
+        Place::new("hello", "qa").unwrap()
+    }
+
+    fn with(pointer: &str, value: Value) -> String {
+        let mut target = example();
+        *target.pointer_mut(pointer).unwrap() = value;
+        target.to_string()
+    }
+
+    #[test]
+    fn a_good_target_is_read_and_written_alike() {
+        let target = Target::parse(&place(), &example().to_string()).unwrap();
+        let again = Target::parse(&place(), &serde_json::to_string(&target).unwrap()).unwrap();
+        assert_eq!(target, again);
+    }
+
+    #[test]
+    fn a_bad_target_is_refused_by_the_fields_name() {
+        for (pointer, value, says) in [
+            (
+                "/capacity/min",
+                json!(7),
+                "capacity.min is 7, more than capacity.max, which is 6",
+            ),
+            (
+                "/capacity/initial",
+                json!(1),
+                "capacity.initial is 1; use 2 to 6",
+            ),
+            (
+                "/capacity/max",
+                json!("6"),
+                "capacity.max cannot be read: invalid type: string",
+            ),
+            ("/capacity/min", json!(-1), "capacity.min cannot be read"),
+            ("/subnets", json!([]), "subnets is empty"),
+            (
+                "/subnets",
+                json!(["sub-1"]),
+                "subnets is \"sub-1\"; it must begin with \"subnet-\"",
+            ),
+            (
+                "/subnets",
+                json!(""),
+                "subnets cannot be read: invalid type",
+            ),
+            (
+                "/healthCheck/path",
+                json!("health"),
+                "healthCheck.path is \"health\"; it must begin with \"/\"",
+            ),
+            (
+                "/healthCheck/timeoutSeconds",
+                json!(10),
+                "must be less than intervalSeconds",
+            ),
+            (
+                "/healthCheck/successCodes",
+                json!("20x"),
+                "healthCheck.successCodes is \"20x\"",
+            ),
+            (
+                "/healthCheck/successCodes",
+                json!("500"),
+                "use codes from 200 to 499",
+            ),
+            ("/conditions", json!({}), "names neither hosts nor paths"),
+            ("/port", json!(0), "port is 0; use 1 to 65535"),
+            ("/port", json!(70000), "port cannot be read"),
+            ("/priority", json!(0), "priority is 0"),
+            (
+                "/strategy",
+                json!({"type": "canary"}),
+                "strategy.type cannot be read: unknown variant `canary`",
+            ),
+            (
+                "/timeouts/bootSeconds",
+                json!(5),
+                "timeouts.bootSeconds is 5; use 30 to 7200 seconds",
+            ),
+            (
+                "/launchTemplate/id",
+                json!("x"),
+                "launchTemplate.id is \"x\"",
+            ),
+        ] {
+            let error = Target::parse(&place(), &with(pointer, value))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(says), "{pointer}: {error}");
+            assert!(error.starts_with("target /exuvia/hello/qa: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn missing_and_unknown_fields_are_named() {
+        let mut missing = example();
+        missing.as_object_mut().unwrap().remove("subnets");
+        let error = Target::parse(&place(), &missing.to_string())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("missing field `subnets`"), "{error}");
+
+        let mut unknown = example();
+        unknown["subnet"] = json!("subnet-1");
+        let error = Target::parse(&place(), &unknown.to_string())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("unknown field `subnet`"), "{error}");
+
+        let error = Target::parse(&place(), "not json").unwrap_err().to_string();
+        assert!(error.contains("cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! How the traffic moves: the listener rule's weights, step by step.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::ReleaseNumber;
+use crate::target::Strategy;
+
+/// One rule change and how long it is held before the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Percent of the traffic that the new fleet gets.
+    pub weight: u32,
+    pub hold_seconds: u32,
+}
+
+/// The steps of a strategy; never empty, and the last gives the new fleet everything.
+pub fn steps(strategy: &Strategy) -> Vec<Step> {
+    match strategy {
+        Strategy::AllAtOnce { bake_seconds } => vec![Step {
+            weight: 100,
+            hold_seconds: *bake_seconds,
+        }],
+    }
+}
+
+/// A release's share in the listener rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weight {
+    pub release: ReleaseNumber,
+    pub weight: u32,
+}
+
+/// The rule while the new fleet has `percent` of the traffic. Both stay named, so that both stay health-checked
+/// and the way back is one rule change.
+pub fn weights(live: Option<ReleaseNumber>, new: ReleaseNumber, percent: u32) -> Vec<Weight> {
+    let percent = percent.min(100);
+    live.map(|release| Weight {
+        release,
+        weight: 100 - percent,
+    })
+    .into_iter()
+    .chain([Weight {
+        release: new,
+        weight: percent,
+    }])
+    .collect()
+}
+
+/// The rule when a deploy has ended: one fleet, everything.
+pub fn only(release: ReleaseNumber) -> Vec<Weight> {
+    vec![Weight {
+        release,
+        weight: 100,
+    }]
+}
+
+/// Which release a place's traffic is to stay with when nothing is known but what is there: the one that the
+/// last commit promised, if its fleet still stands; else the one that carries most of the weight.
+pub fn keeper(
+    committed: Option<ReleaseNumber>,
+    rule: &[Weight],
+    standing: &[ReleaseNumber],
+) -> Option<ReleaseNumber> {
+    committed
+        .filter(|release| standing.contains(release))
+        .or_else(|| {
+            rule.iter()
+                .filter(|share| share.weight > 0)
+                .max_by_key(|share| (share.weight, share.release))
+                .map(|share| share.release)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n(number: u32) -> ReleaseNumber {
+        ReleaseNumber::try_from(number).unwrap()
+    }
+
+    fn w(release: u32, weight: u32) -> Weight {
+        Weight {
+            release: n(release),
+            weight,
+        }
+    }
+
+    #[test]
+    fn all_at_once_is_one_step_to_everything() {
+        let all = steps(&Strategy::AllAtOnce { bake_seconds: 60 });
+        assert_eq!(
+            all,
+            [Step {
+                weight: 100,
+                hold_seconds: 60
+            }]
+        );
+    }
+
+    #[test]
+    fn weights_always_add_up() {
+        assert_eq!(weights(Some(n(1)), n(2), 0), [w(1, 100), w(2, 0)]);
+        assert_eq!(weights(Some(n(1)), n(2), 30), [w(1, 70), w(2, 30)]);
+        assert_eq!(weights(Some(n(1)), n(2), 100), [w(1, 0), w(2, 100)]);
+        assert_eq!(weights(None, n(1), 0), [w(1, 0)]);
+        assert_eq!(weights(None, n(1), 100), [w(1, 100)]);
+    }
+
+    #[test]
+    fn who_keeps_the_traffic() {
+        for (committed, rule, standing, keeps, why) in [
+            (None, vec![], vec![], None, "nothing is there"),
+            (Some(1), vec![w(1, 100)], vec![1], Some(1), "all is well"),
+            (
+                Some(1),
+                vec![w(1, 0), w(2, 100)],
+                vec![1, 2],
+                Some(1),
+                "cut off before Commit",
+            ),
+            (
+                Some(2),
+                vec![w(1, 0), w(2, 100)],
+                vec![1, 2],
+                Some(2),
+                "cut off within Commit",
+            ),
+            (
+                Some(1),
+                vec![w(1, 0), w(2, 100)],
+                vec![2],
+                Some(2),
+                "the promised fleet vanished",
+            ),
+            (
+                None,
+                vec![w(1, 0)],
+                vec![1],
+                None,
+                "a first deploy that never got traffic",
+            ),
+            (
+                None,
+                vec![w(1, 100)],
+                vec![1],
+                Some(1),
+                "a first deploy that was shifted",
+            ),
+            (
+                Some(3),
+                vec![],
+                vec![],
+                None,
+                "everything was removed by hand",
+            ),
+        ] {
+            let standing: Vec<_> = standing.into_iter().map(n).collect();
+            assert_eq!(
+                keeper(committed.map(n), &rule, &standing),
+                keeps.map(n),
+                "{why}"
+            );
+        }
+    }
+}
