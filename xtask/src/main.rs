@@ -1,1 +1,116 @@
-fn main() {}
+//! `cargo xtask`: everything that one does in this checkout beside editing.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod cloud;
+mod compile;
+mod demo;
+mod image;
+mod lint;
+// mod package;
+mod process;
+mod test;
+mod tools;
+mod ui;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use ui::{Tone, Ui};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Exuvia on one machine: see it, try it, test it"
+)]
+enum Command {
+    /// See it: a local AWS, in which one upload is deployed, one replaces it, and one is rolled back
+    Demo {
+        /// How many times as fast as real time the local AWS's time runs
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        speed: u32,
+    },
+    /// Try it: start a local AWS and leave it running, for the AWS CLI or any SDK
+    Up(up::Options),
+    /// Print what a shell needs to use it: eval "$(cargo xtask env)"
+    Env,
+    /// End it
+    Down,
+    /// Test it: lint, all tests, the end-to-end tests against a local AWS, and the demo
+    Test,
+    /// Check format, lints, dependencies, templates and the state machine
+    Lint,
+    /// Build the functions' zips for AWS
+    Package(package::Options),
+    /// Make an image tarball of a static binary, without a docker engine
+    Image(image::Options),
+    #[command(hide = true)]
+    Exec(process::Exec),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let ui = Ui::new();
+    match run(command, &ui) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\n{} {error:#}", ui.paint(Tone::Bad, "error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
+    let demo = tools::local().join("demo");
+    let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
+    match command {
+        Command::Exec(options) => done(process::exec(&options)),
+        Command::Image(options) => done(image::run(&options)),
+        Command::Lint => interruptible(lint(ui)),
+        Command::Package => anyhow::bail!("not there yet"),
+        Command::Env => done(up::env()),
+        Command::Down => done(up::down(ui)),
+        Command::Demo { speed } => interruptible(demo::run(ui, &demo, speed)),
+        Command::Up(options) => interruptible(up::up(ui, &options)),
+        Command::Test => interruptible(test::run(ui)),
+    }
+}
+
+/// Runs it on this thread until it ends or somebody ends it; then all that it holds is dropped, and with that
+/// every process that it started ends.
+fn interruptible(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::select! {
+            result = work => result.map(|()| ExitCode::SUCCESS),
+            _ = interrupt.recv() => Ok(ExitCode::from(130)),
+            _ = terminate.recv() => Ok(ExitCode::from(143)),
+            _ = hangup.recv() => Ok(ExitCode::from(129)),
+        }
+    });
+    // What still runs on a thread of its own is not worth waiting for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn lint(ui: &Ui) -> Result<()> {
+    tools::python(ui).await?;
+    tokio::task::spawn_blocking(lint::run).await?
+}
+
+/// What every local AWS needs first.
+async fn prepare(ui: &Ui) -> Result<()> {
+    tools::check_machine().await?;
+    tokio::try_join!(tools::python(ui), compile::all(ui)).map(drop)
+}

@@ -1,0 +1,233 @@
+//! The stacks, deployed by the AWS CLI from the templates that AWS gets as well.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{LocalCloud, State, network};
+use crate::{compile, image, process, tools};
+
+/// The bucket that `aws cloudformation package` uploads the functions to.
+const CODE_BUCKET: &str = "local-code";
+pub(crate) const PIPELINE_STACK: &str = "exuvia";
+
+/// The outputs of the pipeline's stack.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Pipeline {
+    pub(crate) artifacts_bucket: String,
+    pub(crate) ledger_bucket: String,
+    pub(crate) topic_arn: String,
+    pub(crate) state_machine_arn: String,
+}
+
+/// An app in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) environment: String,
+    /// The host name that it is reached by; none: any.
+    pub(crate) host: Option<String>,
+    pub(crate) priority: u16,
+    /// Further parameters of its stack.
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+impl App {
+    /// The app that there is without asking for one.
+    pub(crate) fn hello() -> Self {
+        Self {
+            name: "hello".to_owned(),
+            environment: "qa".to_owned(),
+            host: None,
+            // Last, as it takes every request that no other rule takes.
+            priority: 1000,
+            parameters: Vec::new(),
+        }
+    }
+
+    pub(crate) fn stack(&self) -> String {
+        format!("exuvia-{}-{}", self.name, self.environment)
+    }
+
+    fn overrides(&self, network: &network::Network) -> Vec<String> {
+        let mut parameters = vec![
+            ("App", self.name.clone()),
+            ("Environment", self.environment.clone()),
+            ("ListenerArn", network.listener_arn.clone()),
+            ("Priority", self.priority.to_string()),
+            ("VpcId", network.vpc.clone()),
+            ("Subnets", network.subnets.join(",")),
+            ("AmiId", network.ami_parameter.clone()),
+            ("HealthCheckPath", "/health".to_owned()),
+        ];
+        if let Some(host) = &self.host {
+            parameters.push(("HostNames", host.clone()));
+        }
+        parameters.extend(
+            self.parameters
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone())),
+        );
+        parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
+}
+
+/// Deploys the pipeline and, beside it, what a user has already.
+pub(crate) async fn deploy_pipeline(cloud: &mut LocalCloud) -> Result<()> {
+    let network = async {
+        match cloud.state.network.clone() {
+            Some(network) => Ok(network),
+            None => network::create(&cloud.state).await,
+        }
+    };
+    let (network, pipeline) = tokio::try_join!(network, pipeline(&cloud.state, cloud.directory()))?;
+    cloud.state.network = Some(network);
+    cloud.state.pipeline = Some(pipeline);
+    cloud.save()
+}
+
+async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
+    let bucket = aws_sdk_s3::Client::new(&state.sdk());
+    let (template, bucket) = tokio::join!(
+        built_template(directory),
+        bucket.create_bucket().bucket(CODE_BUCKET).send()
+    );
+    bucket.context("cannot create the bucket for the functions' code")?;
+    let built = template?;
+
+    let packaged = directory
+        .join("packaged.yaml")
+        .to_string_lossy()
+        .into_owned();
+    let built = built.to_string_lossy();
+    let package = ["cloudformation", "package", "--s3-bucket", CODE_BUCKET];
+    let package = state.aws(
+        &[
+            &package[..],
+            &[
+                "--template-file",
+                &built,
+                "--output-template-file",
+                &packaged,
+            ],
+        ]
+        .concat(),
+    );
+    process::output(package, "aws cloudformation package").await?;
+
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    };
+    let parameters = [format!("Architecture={architecture}")];
+    deploy(state, PIPELINE_STACK, &packaged, &parameters).await?;
+    outputs(state).await
+}
+
+async fn built_template(directory: &Path) -> Result<std::path::PathBuf> {
+    let mut python = process::tied(tools::python_tool("python"));
+    python.arg(tools::root().join("xtask/python/built_template.py"));
+    python.arg(tools::root().join("infra/pipeline.yaml"));
+    python.arg(
+        compile::zip_path("")
+            .parent()
+            .context("the zips have no directory")?,
+    );
+    let built = directory.join("built.yaml");
+    image::write_whole(
+        &built,
+        process::output(python, "built_template.py")
+            .await?
+            .as_bytes(),
+    )?;
+    Ok(built)
+}
+
+/// Deploys the stack of an app, unless it is deployed like that already.
+pub(crate) async fn deploy_app(cloud: &mut LocalCloud, app: &App) -> Result<()> {
+    let network = cloud
+        .state
+        .network
+        .as_ref()
+        .context("there is no load balancer yet")?;
+    let template = tools::root().join("infra/app.yaml");
+    deploy(
+        &cloud.state,
+        &app.stack(),
+        &template.to_string_lossy(),
+        &app.overrides(network),
+    )
+    .await?;
+    if !cloud.state.apps.contains(app) {
+        cloud.state.apps.push(app.clone());
+    }
+    cloud.save()
+}
+
+async fn deploy(state: &State, stack: &str, template: &str, parameters: &[String]) -> Result<()> {
+    let mut arguments = vec![
+        "cloudformation",
+        "deploy",
+        "--stack-name",
+        stack,
+        "--template-file",
+        template,
+    ];
+    arguments.extend(["--s3-bucket", CODE_BUCKET, "--no-fail-on-empty-changeset"]);
+    arguments.extend([
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "CAPABILITY_AUTO_EXPAND",
+        "--parameter-overrides",
+    ]);
+    arguments.extend(parameters.iter().map(String::as_str));
+    let deployed = process::output(
+        state.aws(&arguments),
+        &format!("aws cloudformation deploy (stack {stack})"),
+    )
+    .await;
+    if let Err(error) = deployed {
+        let why = "StackEvents[?contains(ResourceStatus, `FAILED`)].[LogicalResourceId, ResourceStatusReason]";
+        let events = [
+            "cloudformation",
+            "describe-stack-events",
+            "--stack-name",
+            stack,
+            "--query",
+            why,
+            "--output",
+            "text",
+        ];
+        let events = process::output(
+            state.aws(&events),
+            "aws cloudformation describe-stack-events",
+        )
+        .await;
+        return Err(error.context(events.unwrap_or_default()));
+    }
+    Ok(())
+}
+
+async fn outputs(state: &State) -> Result<Pipeline> {
+    let query = "Stacks[0].Outputs[].[OutputKey, OutputValue]";
+    let describe = [
+        "cloudformation",
+        "describe-stacks",
+        "--stack-name",
+        PIPELINE_STACK,
+        "--query",
+        query,
+    ];
+    let text = process::output(state.aws(&describe), "aws cloudformation describe-stacks").await?;
+    let pairs: std::collections::HashMap<String, String> = serde_json::from_str(&text)
+        .map(|pairs: Vec<(String, String)>| pairs.into_iter().collect())
+        .context("the outputs of the pipeline's stack are not as expected")?;
+    serde_json::from_value(serde_json::to_value(pairs)?)
+        .context("an output of the pipeline's stack is missing")
+}

@@ -1,0 +1,115 @@
+//! The notices that the deployer publishes, as a subscriber of its topic gets them.
+
+use anyhow::{Context as _, Result};
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde::Deserialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use crate::cloud::State;
+
+/// A notice in the schema of Amazon Q Developer in chat applications, as far as it is shown here.
+///
+/// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Notice {
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Content {
+    #[serde(default)]
+    pub(crate) title: String,
+    pub(crate) description: String,
+    #[serde(default)]
+    pub(crate) next_steps: Vec<String>,
+}
+
+/// A queue that is subscribed to the topic, and read until this is dropped.
+pub(crate) struct Notices {
+    received: UnboundedReceiver<Result<Notice>>,
+    reader: JoinHandle<()>,
+}
+
+impl Notices {
+    pub(crate) async fn subscribe(state: &State, topic: &str) -> Result<Self> {
+        let sdk = state.sdk();
+        let queues = aws_sdk_sqs::Client::new(&sdk);
+        let made = queues
+            .create_queue()
+            .queue_name("demo-notices")
+            .send()
+            .await
+            .context("cannot create a queue")?;
+        let queue = made.queue_url().context("the queue has no URL")?.to_owned();
+        let attributes = queues
+            .get_queue_attributes()
+            .queue_url(&queue)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .context("cannot look at the queue")?;
+        let arn = attributes
+            .attributes()
+            .and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn))
+            .context("the queue has no ARN")?;
+        aws_sdk_sns::Client::new(&sdk)
+            .subscribe()
+            .topic_arn(topic)
+            .protocol("sqs")
+            .endpoint(arn)
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await
+            .context("cannot subscribe to the topic")?;
+        let (sender, received) = unbounded_channel();
+        let reader = tokio::spawn(async move {
+            if let Err(error) = read(&queues, &queue, &sender).await {
+                // Nobody listens any more: then nobody misses it.
+                let _ = sender.send(Err(error));
+            }
+        });
+        Ok(Self { received, reader })
+    }
+
+    /// The next one that has arrived, without waiting.
+    pub(crate) fn next(&mut self) -> Result<Option<Notice>> {
+        self.received.try_recv().ok().transpose()
+    }
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+async fn read(
+    queues: &aws_sdk_sqs::Client,
+    queue: &str,
+    sender: &UnboundedSender<Result<Notice>>,
+) -> Result<()> {
+    loop {
+        let received = queues
+            .receive_message()
+            .queue_url(queue)
+            .wait_time_seconds(1)
+            .max_number_of_messages(10)
+            .send();
+        let received = received.await.context("cannot read the queue of notices")?;
+        for message in received.messages() {
+            let body = message.body().unwrap_or_default();
+            let notice = serde_json::from_str(body)
+                .with_context(|| format!("a notice that no chat would show: {body}"));
+            sender.send(notice)?;
+            let receipt = message.receipt_handle().unwrap_or_default();
+            queues
+                .delete_message()
+                .queue_url(queue)
+                .receipt_handle(receipt)
+                .send()
+                .await?;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What this needs besides Rust, and how it gets it: Python tools, pinned, in `.local/python`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use crate::process;
+use crate::ui::Ui;
+
+const REQUIREMENTS: &str = "xtask/python/requirements.txt";
+/// The oldest that the pinned packages run on.
+const PYTHON: (u32, u32) = (3, 11);
+
+/// The checkout.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+}
+
+/// Everything that is neither source nor built by cargo; nothing is installed anywhere else.
+pub(crate) fn local() -> PathBuf {
+    root().join(".local")
+}
+
+/// A program of the Python environment.
+pub(crate) fn python_tool(name: &str) -> PathBuf {
+    local().join("python/bin").join(name)
+}
+
+/// Says in one line what is missing on this machine.
+pub(crate) async fn check_machine() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        bail!("the local AWS needs Linux: run this in a Linux virtual machine or container");
+    }
+    let mut cc = process::tied("cc");
+    cc.arg("--version");
+    if process::output(cc, "cc").await.is_err() {
+        bail!(
+            "a C compiler is missing: install it, for instance with `apt-get install gcc libc6-dev`"
+        );
+    }
+    Ok(())
+}
+
+/// Makes the Python environment, unless it is there and made of the same requirements.
+pub(crate) async fn python(ui: &Ui) -> Result<()> {
+    let requirements = root().join(REQUIREMENTS);
+    let text = std::fs::read(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    let wanted = format!("{:x?}", Sha256::digest(text).as_slice());
+    let directory = local().join("python");
+    let stamp = directory.join("requirements.sha256");
+    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(());
+    }
+
+    check_python().await?;
+    let step = ui.step(
+        "Tools",
+        "installing the local AWS and the AWS CLI into .local/python",
+        Some("about a minute, once"),
+    );
+    match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", directory.display()));
+        }
+        _ => {}
+    }
+    let mut venv = process::tied("python3");
+    venv.args(["-m", "venv"]).arg(&directory);
+    process::output(venv, "python3 -m venv").await.context(
+        "Python environments cannot be made: install venv, for instance with `apt-get install python3-venv`",
+    )?;
+
+    let mut pip = process::tied(python_tool("python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ])
+    .args(["--require-hashes", "--requirement"])
+    .arg(&requirements);
+    process::output(pip, "pip install")
+        .await
+        .context("the Python tools cannot be installed: is PyPI reachable from here?")?;
+    std::fs::write(&stamp, wanted)?;
+    step.done("Python tools are in .local/python");
+    Ok(())
+}
+
+async fn check_python() -> Result<()> {
+    let (major, minor) = PYTHON;
+    let advice = format!(
+        "python3 ({major}.{minor} or newer) is missing: install it, for instance with `apt-get install python3 python3-venv`"
+    );
+    let mut command = process::tied("python3");
+    command.args(["-c", "import sys; print(*sys.version_info[:2])"]);
+    let version = process::output(command, "python3")
+        .await
+        .context(advice.clone())?;
+    let mut parts = version.split(' ').map(|part| part.parse().unwrap_or(0));
+    let found: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if found < PYTHON {
+        bail!("{advice} (this machine has {}.{})", found.0, found.1);
+    }
+    Ok(())
+}
