@@ -1,1 +1,164 @@
-//! `cargo xtask lint`.
+//! `cargo xtask lint`: one line for each check; what fails says what to change. The tools are pinned: Python's in
+//! `xtask/python/requirements.txt`, npm's in `xtask/node/package-lock.json`.
+
+mod dependencies;
+mod external;
+mod template;
+mod workflow;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::tools;
+use crate::ui::Ui;
+
+/// How a check ended.
+enum Outcome {
+    Good,
+    /// What is wrong, a finding each.
+    Wrong(Vec<String>),
+    /// Why it could not be made on this machine.
+    LeftOut(String),
+}
+
+impl From<Vec<String>> for Outcome {
+    fn from(findings: Vec<String>) -> Self {
+        if findings.is_empty() {
+            Self::Good
+        } else {
+            Self::Wrong(findings)
+        }
+    }
+}
+
+/// What the checks of the templates and the workflow read.
+struct Sources {
+    /// The templates as they are written, in the long form of their functions (`Fn::Sub`).
+    pipeline: Value,
+    app: Value,
+    /// The workflow as it is written, and parsed.
+    asl: String,
+    workflow: Value,
+    /// The texts in which its states are documented.
+    drawing: String,
+    boot: String,
+    /// The directories of the functions, each with the text of its sources.
+    functions: Vec<(String, String)>,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(tools::python(&Ui::new()))?;
+
+    let mut wrong = 0;
+    let mut report = |name: &str, outcome: Result<Outcome>| match outcome {
+        Ok(Outcome::Good) => println!("   ok     {name}"),
+        Ok(Outcome::LeftOut(reason)) => println!("   left   {name}: {reason}"),
+        Ok(Outcome::Wrong(findings)) => {
+            wrong += 1;
+            println!("   WRONG  {name}");
+            for finding in findings {
+                println!(
+                    "            {}",
+                    finding.trim_end().replace('\n', "\n            ")
+                );
+            }
+        }
+        Err(error) => {
+            wrong += 1;
+            println!("   WRONG  {name}: {error:#}");
+        }
+    };
+
+    report("rustfmt", external::rustfmt());
+    report("clippy", external::clippy());
+    match dependencies::Dependencies::read() {
+        Ok(read) => {
+            report(
+                "licences of the dependencies (deny.toml)",
+                Ok(read.licences().into()),
+            );
+            report(
+                "sources of the dependencies (deny.toml)",
+                Ok(read.sources().into()),
+            );
+            report(
+                "no dependency twice (deny.toml)",
+                Ok(read.duplicates().into()),
+            );
+        }
+        Err(error) => report("dependencies", Err(error)),
+    }
+    report("shellcheck of infra/boot.sh", external::shellcheck());
+    match Sources::read() {
+        Ok(sources) => {
+            report(
+                "cfn-lint of the templates and the workflow",
+                external::cfn_lint(),
+            );
+            report("asl-validator of the workflow", external::asl_validator());
+            for (name, findings) in template::checks(&sources)
+                .into_iter()
+                .chain(workflow::checks(&sources))
+            {
+                report(name, Ok(findings.into()));
+            }
+        }
+        Err(error) => report("templates and workflow", Err(error)),
+    }
+
+    if wrong > 0 {
+        bail!("{wrong} of the checks found something to change");
+    }
+    Ok(())
+}
+
+impl Sources {
+    fn read() -> Result<Self> {
+        external::transform()?;
+        let text = |path: &str| {
+            let path = tools::root().join(path);
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
+        };
+        let json = |path: &str| -> Result<Value> {
+            serde_json::from_str(&text(path)?).with_context(|| format!("{path} is not JSON"))
+        };
+        let asl = text("statemachine/deploy.asl.json")?;
+        Ok(Self {
+            pipeline: json(".local/lint/pipeline.source.json")?,
+            app: json(".local/lint/app.source.json")?,
+            workflow: serde_json::from_str(&asl)
+                .context("statemachine/deploy.asl.json is not JSON")?,
+            asl,
+            drawing: text("statemachine/README.md")?,
+            boot: text("infra/boot.sh")?,
+            functions: functions()?,
+        })
+    }
+}
+
+/// The functions' directories: all of `functions/` but the two libraries.
+fn functions() -> Result<Vec<(String, String)>> {
+    let mut functions = Vec::new();
+    for entry in std::fs::read_dir(tools::root().join("functions"))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let source = entry.path().join("src");
+        if name == "core" || name == "aws" || !source.join("main.rs").exists() {
+            continue;
+        }
+        let mut text = String::new();
+        for file in std::fs::read_dir(source)? {
+            let path = file?.path();
+            if path.is_file() {
+                text.push_str(&std::fs::read_to_string(path)?);
+            }
+        }
+        functions.push((name, text));
+    }
+    functions.sort();
+    Ok(functions)
+}

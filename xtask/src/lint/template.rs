@@ -1,0 +1,283 @@
+//! The templates agree with the functions, with each other and with `infra/boot.sh`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Sources;
+
+/// EC2 takes no more user data, before it is encoded:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html>.
+const USER_DATA_BYTES: usize = 16_384;
+
+pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
+    let Sources {
+        pipeline,
+        app,
+        boot,
+        functions,
+        ..
+    } = sources;
+    vec![
+        (
+            "each function's directory has a function in infra/pipeline.yaml",
+            directories(pipeline, functions),
+        ),
+        (
+            "each function is given the environment that it reads",
+            environments(pipeline, functions),
+        ),
+        (
+            "the user data in infra/app.yaml is infra/boot.sh",
+            user_data(app, boot),
+        ),
+        (
+            "infra/pipeline.yaml exports what infra/app.yaml imports",
+            imports(pipeline, app),
+        ),
+    ]
+}
+
+/// `check-health` is `CheckHealthFunction`.
+fn logical_id(directory: &str) -> String {
+    let capitalized = |word: &str| {
+        word.chars()
+            .take(1)
+            .flat_map(char::to_uppercase)
+            .chain(word.chars().skip(1))
+            .collect::<String>()
+    };
+    format!(
+        "{}Function",
+        directory.split('-').map(capitalized).collect::<String>()
+    )
+}
+
+fn directories(pipeline: &Value, functions: &[(String, String)]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (name, _) in functions {
+        let id = logical_id(name);
+        let function = &pipeline["Resources"][&id];
+        for (what, found, wanted) in [
+            (
+                "Type",
+                &function["Type"],
+                "AWS::Serverless::Function".to_owned(),
+            ),
+            (
+                "CodeUri",
+                &function["Properties"]["CodeUri"],
+                format!("../functions/{name}"),
+            ),
+            (
+                "BuildMethod",
+                &function["Metadata"]["BuildMethod"],
+                "rust-cargolambda".to_owned(),
+            ),
+            (
+                "Binary",
+                &function["Metadata"]["BuildProperties"]["Binary"],
+                format!("exuvia-{name}"),
+            ),
+        ] {
+            if *found != wanted {
+                findings.push(format!(
+                    "functions/{name}: the {what} of {id} must be {wanted}, not {found}"
+                ));
+            }
+        }
+    }
+    let ids: BTreeSet<String> = functions.iter().map(|(name, _)| logical_id(name)).collect();
+    for (id, resource) in pipeline["Resources"].as_object().into_iter().flatten() {
+        if resource["Type"] == "AWS::Serverless::Function" && !ids.contains(id) {
+            findings.push(format!(
+                "{id} has no directory in functions/: add it, or remove the function"
+            ));
+        }
+    }
+    findings
+}
+
+fn environments(pipeline: &Value, functions: &[(String, String)]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (name, source) in functions {
+        let id = logical_id(name);
+        let given = &pipeline["Resources"][&id]["Properties"]["Environment"]["Variables"];
+        let given: BTreeSet<&str> = given
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let read = variables(source);
+        findings.extend(read.difference(&given).map(|variable| {
+            format!("functions/{name} reads {variable}, which {id} does not have: add it to its Environment")
+        }));
+        findings.extend(given.difference(&read).map(|variable| {
+            format!("{id} has {variable}, which functions/{name} does not read: remove it from its Environment")
+        }));
+    }
+    findings
+}
+
+/// The string literals in a source that are written as our environment variables are: `LEDGER_BUCKET`.
+fn variables(source: &str) -> BTreeSet<&str> {
+    let is_variable = |text: &&str| {
+        text.contains('_')
+            && text
+                .chars()
+                .all(|letter| letter.is_ascii_uppercase() || letter == '_')
+    };
+    source.split('"').filter(is_variable).collect()
+}
+
+fn user_data(app: &Value, boot: &str) -> Vec<String> {
+    let copy = &app["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
+        ["Fn::Base64"];
+    let copy = copy.as_str().unwrap_or_default();
+    let mut findings = Vec::new();
+    if copy != boot {
+        let same = copy
+            .lines()
+            .zip(boot.lines())
+            .take_while(|(copy, boot)| copy == boot)
+            .count();
+        findings.push(format!(
+            "they differ from line {} of infra/boot.sh on: run `python3 xtask/python/embed_boot.py`",
+            same + 1
+        ));
+    }
+    if boot.len() > USER_DATA_BYTES {
+        findings.push(format!(
+            "infra/boot.sh has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten it",
+            boot.len()
+        ));
+    }
+    findings
+}
+
+fn imports(pipeline: &Value, app: &Value) -> Vec<String> {
+    let exports: BTreeSet<String> = collect(&pipeline["Outputs"], "Export")
+        .into_iter()
+        .filter_map(|export| {
+            Some(
+                export["Name"]["Fn::Sub"]
+                    .as_str()?
+                    .replace("${AWS::StackName}", ""),
+            )
+        })
+        .collect();
+    let imports: BTreeSet<String> = collect(app, "Fn::ImportValue")
+        .into_iter()
+        .filter_map(|import| Some(import["Fn::Sub"].as_str()?.replace("${PipelineStack}", "")))
+        .collect();
+    let missing = imports.difference(&exports);
+    missing
+        .map(|name| {
+            format!("infra/app.yaml imports *{name}, which is no output of infra/pipeline.yaml")
+        })
+        .collect()
+}
+
+/// All values under `key`, however deep.
+fn collect<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name == key {
+                    found.push(member);
+                }
+                found.extend(collect(member, key));
+            }
+        }
+        Value::Array(members) => {
+            found.extend(members.iter().flat_map(|member| collect(member, key)));
+        }
+        _ => {}
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn functions(source: &str) -> Vec<(String, String)> {
+        vec![("check-health".to_owned(), source.to_owned())]
+    }
+
+    fn pipeline() -> Value {
+        json!({"Resources": {"CheckHealthFunction": {
+            "Type": "AWS::Serverless::Function",
+            "Metadata": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "exuvia-check-health"}},
+            "Properties": {
+                "CodeUri": "../functions/check-health",
+                "Environment": {"Variables": {"LEDGER_BUCKET": {"Ref": "LedgerBucket"}}},
+            },
+        }}})
+    }
+
+    #[test]
+    fn a_function_is_described_as_its_directory_is_named() {
+        assert_eq!(directories(&pipeline(), &functions("")), [""; 0]);
+
+        let mut other = pipeline();
+        other["Resources"]["CheckHealthFunction"]["Properties"]["CodeUri"] =
+            json!("../functions/health");
+        assert_eq!(
+            directories(&other, &functions("")),
+            [
+                "functions/check-health: the CodeUri of CheckHealthFunction must be ../functions/check-health, \
+              not \"../functions/health\""
+            ]
+        );
+        assert_eq!(
+            directories(&pipeline(), &[]),
+            ["CheckHealthFunction has no directory in functions/: add it, or remove the function"]
+        );
+    }
+
+    #[test]
+    fn a_function_has_the_variables_that_it_reads() {
+        for (source, findings) in [
+            (r#"read("LEDGER_BUCKET")"#, 0),
+            (r#"read("LEDGER_BUCKET", "GET")"#, 0),
+            (r#"read("LEDGER_BUCKET"); read("KEY_ARN")"#, 1),
+            ("", 1),
+        ] {
+            let found = environments(&pipeline(), &functions(source));
+            assert_eq!(found.len(), findings, "{source}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_user_data_is_the_script() {
+        let app = |data: &str| json!({"Resources": {"LaunchTemplate": {"Properties": {"LaunchTemplateData": {"UserData": {"Fn::Base64": data}}}}}});
+        assert_eq!(user_data(&app("a\nb\n"), "a\nb\n"), [""; 0]);
+        assert_eq!(
+            user_data(&app("a\nc\n"), "a\nb\n"),
+            [
+                "they differ from line 2 of infra/boot.sh on: run `python3 xtask/python/embed_boot.py`"
+            ]
+        );
+        let long = "#".repeat(USER_DATA_BYTES + 1);
+        assert_eq!(
+            user_data(&app(&long), &long),
+            ["infra/boot.sh has 16385 bytes, EC2 takes 16384: shorten it"]
+        );
+    }
+
+    #[test]
+    fn an_import_is_exported() {
+        let pipeline = json!({"Outputs": {"Key": {"Export": {"Name": {"Fn::Sub": "${AWS::StackName}-KeyArn"}}}}});
+        let app = |name: &str| json!({"a": [{"Fn::ImportValue": {"Fn::Sub": format!("${{PipelineStack}}-{name}")}}]});
+        assert_eq!(imports(&pipeline, &app("KeyArn")), [""; 0]);
+        assert_eq!(
+            imports(&pipeline, &app("Key")),
+            ["infra/app.yaml imports *-Key, which is no output of infra/pipeline.yaml"]
+        );
+    }
+}
