@@ -1,1 +1,10 @@
-//! exuvia-cloud
+//! The part of AWS that no emulator has: Auto Scaling and Elastic Load Balancing that behave in time as AWS does,
+//! with real processes as instances and a real load balancer in front of them.
+//!
+//! [`model`] is pure: a state machine over timestamps, without IO, which serves in real time behind HTTP
+//! ([`face`], [`runtime`]) and as well in the virtual time of a simulation. [`wire`] is AWS's query protocol on
+//! top of it. Everything that is not Auto Scaling or Elastic Load Balancing is forwarded to another local AWS.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod model;
+pub mod routes;

@@ -1,0 +1,160 @@
+//! Auto Scaling and Elastic Load Balancing of one account and region, as a state machine over timestamps.
+//!
+//! No IO, no clock, no randomness. [`Cloud::at`] moves the model to a moment, doing on the way everything that
+//! falls due, in order and each at its own time. Then one method per AWS action may be called. [`Cloud::advance`]
+//! does the same and hands over the effects that the world is to perform; the world answers through
+//! [`Cloud::instance_started`] and its siblings. [`Cloud::next_due`], asked after `advance`, is when to come back.
+//!
+//! Requests and answers are AWS's own shapes, as generated structs: [`asg`] and [`elb`].
+
+mod balancing;
+mod cron;
+mod effect;
+mod error;
+mod feedback;
+mod ids;
+mod limits;
+mod paging;
+mod scaling;
+mod settings;
+mod summary;
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use jiff::Timestamp;
+
+pub use effect::{Check, CheckOutcome, Effect, Launch};
+pub use error::{Error, Result};
+pub use settings::{Quotas, Settings};
+pub use winterbaume_autoscaling::model as asg;
+pub use winterbaume_elasticloadbalancingv2::model as elb;
+
+use balancing::{Listener, LoadBalancer, Rule, TargetGroup, TargetKey};
+use ids::Ids;
+use scaling::{Activity, Group, Instance};
+
+/// The whole model. See the module's documentation.
+#[derive(Debug)]
+pub struct Cloud {
+    settings: Settings,
+    ids: Ids,
+    now: Timestamp,
+    subnets: BTreeMap<String, Subnet>,
+    groups: BTreeMap<String, Group>,
+    instances: BTreeMap<String, Instance>,
+    /// In order of their start.
+    activities: Vec<Activity>,
+    load_balancers: BTreeMap<String, LoadBalancer>,
+    listeners: BTreeMap<String, Listener>,
+    rules: BTreeMap<String, Rule>,
+    target_groups: BTreeMap<String, TargetGroup>,
+    /// Health checks that the world has not answered yet.
+    checks: BTreeMap<u64, (String, TargetKey)>,
+    effects: Vec<Effect>,
+}
+
+/// What the model knows of a subnet, which is EC2's thing and not its own.
+#[derive(Clone, Debug)]
+struct Subnet {
+    zone: String,
+    /// Where it was told, by [`Cloud::learn_subnet`].
+    vpc: Option<String>,
+}
+
+impl Cloud {
+    pub fn new(seed: u64, settings: Settings) -> Self {
+        Self {
+            settings,
+            ids: Ids::new(seed),
+            now: Timestamp::UNIX_EPOCH,
+            subnets: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            activities: Vec::new(),
+            load_balancers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Moves to `now`, doing what falls due until then. A `now` before the last one counts as the last one.
+    pub fn at(&mut self, now: Timestamp) -> &mut Self {
+        loop {
+            self.settle();
+            match self.next_due().filter(|due| *due <= now) {
+                Some(due) => {
+                    self.now = self.now.max(due);
+                    self.step_groups();
+                    self.step_instances();
+                    self.step_targets();
+                }
+                None => break,
+            }
+        }
+        self.now = self.now.max(now);
+        self
+    }
+
+    /// Moves to `now` and takes the effects that have piled up.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.at(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When something happens by itself next. Good until the next call of anything but this.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let groups = self.groups.values().filter_map(Group::due);
+        let instances = self.instances.values().filter_map(Instance::due);
+        let targets = self.target_groups.values().filter_map(TargetGroup::due);
+        groups.chain(instances).chain(targets).min()
+    }
+
+    /// Tells in which zone and VPC a subnet is. One that was not told gets a zone of its own choosing.
+    pub fn learn_subnet(&mut self, id: &str, zone: &str, vpc: &str) {
+        let subnet = Subnet {
+            zone: zone.to_owned(),
+            vpc: Some(vpc.to_owned()),
+        };
+        self.subnets.insert(id.to_owned(), subnet);
+    }
+
+    pub fn knows_subnet(&self, id: &str) -> bool {
+        self.subnets.get(id).is_some_and(|subnet| subnet.vpc.is_some())
+    }
+
+    fn zone_of(&mut self, subnet: &str) -> String {
+        let letters = ["a", "b", "c"];
+        let letter = letters[self.subnets.len() % letters.len()];
+        let zone = format!("{}{letter}", self.settings.region);
+        self.subnets
+            .entry(subnet.to_owned())
+            .or_insert(Subnet { zone, vpc: None })
+            .zone
+            .clone()
+    }
+
+    /// What follows from everything else at this moment, without waiting: which targets are used, and who is ill.
+    fn settle(&mut self) {
+        self.settle_targets();
+        self.settle_attachments();
+        self.settle_suspicions();
+    }
+
+    fn address_of(&self, target: &str) -> Option<SocketAddr> {
+        let instance = self.instances.get(target)?;
+        instance.address.filter(|_| !instance.dead)
+    }
+}
+
+/// `2026-11-21T12:00:00.250Z`, as AWS writes timestamps in its answers.
+fn timestamp(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// `2026-11-21T12:00:00Z`, as it writes them in sentences.
+fn spoken(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
