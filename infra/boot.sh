@@ -23,8 +23,7 @@ mkdir -p "$WORK"
 # fail SENTENCE: the boot ends here. The last lines of $WORK/output go with the sentence.
 fail() {
   trap - ERR
-  echo "exuvia: boot failed at $step: $1"
-  tail -n 20 "$WORK/output"
+  { echo "exuvia: boot failed at $step: $1" && tail -n 20 "$WORK/output"; } >&2
   if [[ -n ${ledger:-} ]]; then
     python3 - "$instance" "$step" "$1" "$WORK/output" >"$WORK/report.json" <<'PYTHON'
 import datetime, json, sys
@@ -38,7 +37,8 @@ PYTHON
   fi
   exit 1
 }
-trap 'fail "boot.sh stopped unexpectedly in line $LINENO"' ERR
+# In a subshell, only the subshell ends.
+trap 'if ((BASH_SUBSHELL == 0)); then fail "boot.sh stopped unexpectedly in line $LINENO"; fi' ERR
 
 # retry COMMAND...: up to five times, as packages, credentials and the network may be seconds late on a new instance.
 # What the last try printed stays in $WORK/output.
@@ -56,18 +56,18 @@ retry() {
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html
 imds() { curl --silent --show-error --fail --max-time 5 --retry 10 --retry-delay 2 --retry-all-errors "$@"; }
 metadata() { imds --header "X-aws-ec2-metadata-token: $token" "$IMDS/meta-data/$1"; }
-tag() { metadata "tags/instance/exuvia:$1" || fail "the tag exuvia:$1 is missing: only a group that Exuvia made can run this"; }
+untagged() { fail "the tag exuvia:$1 is missing: only a group that Exuvia made can run this"; }
 
 identify() {
   token=$(imds --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$IMDS/api/token")
   AWS_DEFAULT_REGION=$(metadata placement/region)
   export AWS_DEFAULT_REGION
   instance=$(metadata instance-id)
-  app=$(tag app)
-  environment=$(tag environment)
-  release=$(tag release)
+  app=$(metadata tags/instance/exuvia:app) || untagged app
+  environment=$(metadata tags/instance/exuvia:environment) || untagged environment
+  release=$(metadata tags/instance/exuvia:release) || untagged release
   number=$(printf '%06d' "$release")
-  ledger=$(tag ledger)
+  ledger=$(metadata tags/instance/exuvia:ledger) || untagged ledger
 }
 
 # --- What the system needs ---------------------------------------------------------------------------------------

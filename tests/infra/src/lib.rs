@@ -1,0 +1,7 @@
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+//! Runs `infra/boot.sh` as cloud-init would, with stand-ins (`stand-ins/`) for what a new instance has around it.
+
+#[cfg(test)]
+mod boot;
+#[cfg(test)]
+mod instance;
