@@ -105,7 +105,7 @@ async fn end_to_end(ui: &Ui) -> Result<Counts> {
     cargo_test(
         ui,
         "Tests",
-        &["--package", "exuvia-end-to-end", "--", "--ignored"],
+        &["--workspace", "--tests", "--", "--ignored"],
         environment,
     )
     .await
