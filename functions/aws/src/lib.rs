@@ -1,1 +1,50 @@
-//! exuvia-aws
+//! AWS, in the domain's words: the only crate that names an SDK. One file a service, or a part of one.
+//!
+//! Every call ends in what the domain understands or in a [`StepError`]; what is worth another try is told from
+//! what is not in [`error`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod artifacts;
+mod error;
+pub use aws_config::SdkConfig;
+pub mod fleet;
+pub mod function;
+pub mod keys;
+pub mod ledger;
+pub mod listener;
+pub mod lock;
+pub mod targets;
+pub mod topic;
+pub mod workflow;
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use exuvia_core::error::StepError;
+
+/// What all clients share. A call that hangs is given up well before the function's own time-out, so that the
+/// step ends with a reason and is tried again.
+pub async fn config() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(3))
+                .operation_attempt_timeout(Duration::from_secs(8))
+                .operation_timeout(Duration::from_secs(20))
+                .build(),
+        )
+        .load()
+        .await
+}
+
+/// A setting of the function, given by `infra/pipeline.yaml`.
+pub fn setting(name: &'static str) -> Result<String, StepError> {
+    std::env::var(name).map_err(|_| StepError::Unreadable {
+        what: format!("the function's environment variable {name}"),
+        problem: "it is not set; deploy infra/pipeline.yaml again".to_owned(),
+    })
+}

@@ -127,7 +127,8 @@ pub fn boot(
         return verdict(Status::Failed, reason, 1);
     }
     if let Some(since) = since {
-        let left = i64::from(plan.hold_seconds) - seconds(since, now);
+        let hold = i64::from(plan.hold_seconds);
+        let left = (hold - seconds(since, now)).min(hold);
         return if left <= 0 {
             verdict(
                 Status::Healthy,

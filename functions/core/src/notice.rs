@@ -41,17 +41,12 @@ impl Kind {
     }
 }
 
-/// How an execution ends that went to Roll Back, from what led there.
-///
-/// A recovery tells the outcome of the execution that was cut off: if what it released is live, it succeeded.
-pub fn ending(
-    why: &Why,
-    recovery: bool,
-    release: Option<ReleaseNumber>,
-    live: Option<ReleaseNumber>,
-) -> Kind {
+/// How an execution ends that went to Roll Back, from what led there. If what it released is live all the same
+/// (it was cut off, or failed, after it had committed), it succeeded. A recovery tells this of the execution that
+/// was cut off.
+pub fn ending(why: &Why, release: Option<ReleaseNumber>, live: Option<ReleaseNumber>) -> Kind {
     match why.error.as_deref() {
-        _ if recovery && release.is_some() && release == live => Kind::Succeeded,
+        _ if release.is_some() && release == live => Kind::Succeeded,
         // Plan refused before anything was made.
         Some("NothingLive" | "ListenerChanged" | "OutOfNumbers") => Kind::Rejected,
         name if name == Some("LockLost") || (name.is_none() && why.status == "superseded") => {
@@ -69,12 +64,11 @@ impl Why {
             .and_then(|cause| Some(cause.get("errorMessage")?.as_str()?.to_owned()))
             .unwrap_or_else(|| self.reason.clone());
         match self.error.as_deref() {
-            None => message,
             Some("States.Timeout") => format!("a step did not answer in time. {message}"),
             Some(name) if name.starts_with("States.") || name.starts_with("Lambda.") => {
                 format!("{name}: {message}")
             }
-            Some(_) => message,
+            _ => message,
         }
     }
 }
@@ -372,59 +366,32 @@ mod tests {
     #[test]
     fn how_it_ends() {
         let n = |number| ReleaseNumber::try_from(number).ok();
-        for (why, recovery, release, live, kind) in [
-            (
-                why("failed", "x", None),
-                false,
-                n(2),
-                n(1),
-                Kind::RolledBack,
-            ),
-            (
-                why("superseded", "x", None),
-                false,
-                n(2),
-                n(1),
-                Kind::Superseded,
-            ),
+        for (why, release, live, kind) in [
+            (why("failed", "x", None), n(2), n(1), Kind::RolledBack),
+            (why("superseded", "x", None), n(2), n(1), Kind::Superseded),
             (
                 why("error", "x", Some("States.Timeout")),
-                false,
                 n(2),
                 n(1),
                 Kind::RolledBack,
             ),
             (
                 why("error", "x", Some("LockLost")),
-                false,
                 n(2),
                 n(1),
                 Kind::Superseded,
             ),
             (
                 why("error", "x", Some("NothingLive")),
-                false,
                 None,
                 None,
                 Kind::Rejected,
             ),
-            (why("recover", "x", None), true, n(2), n(2), Kind::Succeeded),
-            (
-                why("recover", "x", None),
-                true,
-                n(2),
-                n(1),
-                Kind::RolledBack,
-            ),
-            (
-                why("recover", "x", None),
-                true,
-                None,
-                None,
-                Kind::RolledBack,
-            ),
+            (why("recover", "x", None), n(2), n(2), Kind::Succeeded),
+            (why("recover", "x", None), n(2), n(1), Kind::RolledBack),
+            (why("recover", "x", None), None, None, Kind::RolledBack),
         ] {
-            assert_eq!(ending(&why, recovery, release, live), kind, "{why:?}");
+            assert_eq!(ending(&why, release, live), kind, "{why:?}");
         }
     }
 

@@ -9,8 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::artifact::Upload;
+use crate::artifact::{ENDINGS, Upload};
+use crate::fleet::hex;
 use crate::name::{Place, ReleaseNumber, Version};
 
 /// What a deploy is asked to put live.
@@ -192,6 +194,53 @@ pub fn input_for_unreadable_key(key: &str, version_id: Option<&str>) -> Value {
     serde_json::json!({ "artifact": artifact })
 }
 
+/// The name of the execution that an upload starts: the same for every delivery of its event.
+///
+/// Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers them for 90 days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadName(String);
+
+/// What the names of executions begin with that an upload started.
+const UPLOAD: &str = "upload-";
+
+impl UploadName {
+    /// `which` tells the object's version: its version id.
+    pub fn of(bucket: &str, key: &str, which: &str) -> Self {
+        let digest = Sha256::digest(format!("{bucket}\n{key}\n{which}"));
+        let readable: String = ENDINGS
+            .iter()
+            .find_map(|ending| key.strip_suffix(ending))
+            .unwrap_or(key)
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .take(40)
+            .collect();
+        Self(format!("{UPLOAD}{readable}-{}", &hex(&digest)[..32]))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an execution of this name was started by an upload, not by a person.
+    pub fn is_one(name: &str) -> bool {
+        name.starts_with(UPLOAD)
+    }
+}
+
+impl From<UploadName> for String {
+    fn from(name: UploadName) -> Self {
+        name.0
+    }
+}
+
+/// The name of the execution that cleans up after one that was cut off at that time: the same for every delivery
+/// of that event, another when an execution that was redriven is cut off again.
+pub fn recovery_name(execution: &str, stopped_at: &str) -> String {
+    let digest = Sha256::digest(format!("{execution}\n{stopped_at}"));
+    format!("recover-{}", &hex(&digest)[..32])
+}
+
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -302,7 +351,23 @@ mod tests {
         assert_eq!(place(input_for_unreadable_key("x.zip", Some("1"))), None);
     }
 
+    #[test]
+    fn an_upload_names_its_execution_once() {
+        let name = UploadName::of("b", "hello/qa/v1.tar.gz", "id1");
+        assert!(name.as_str().starts_with("upload-hello-qa-v1-"), "{name:?}");
+        assert_eq!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id1"));
+        assert_ne!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id2"));
+        assert!(UploadName::is_one(name.as_str()) && !UploadName::is_one("6b1f"));
+    }
+
     proptest! {
+        #[test]
+        fn names_are_what_step_functions_takes(key in ".*") {
+            let name = UploadName::of("bucket", &key, "id");
+            prop_assert!(name.as_str().len() <= 80);
+            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+        }
+
         #[test]
         fn no_input_panics(key in ".*", app in ".*", version in ".*") {
             let _ = Request::parse(&json!({"app": app, "environment": "qa", "version": version}));

@@ -137,8 +137,8 @@ pub struct PlanOutput {
     /// The release that has the traffic.
     pub live: Option<ReleaseNumber>,
     pub live_version: Option<Version>,
-    /// Fleets of neither: what earlier executions left. They are shed at the end, whichever it is.
-    pub strays: Vec<ReleaseNumber>,
+    /// Fleets to shed when the new one is live: the live one, and what earlier executions left.
+    pub retire: Vec<ReleaseNumber>,
     /// How many instances the new fleet starts with.
     pub capacity: u32,
     pub reason: String,
@@ -262,11 +262,12 @@ pub enum ShiftTrafficInput {
     RollBack {
         #[serde(flatten)]
         place: Place,
+        /// The release that is given up, if there is one.
         release: Option<ReleaseNumber>,
         token: LockToken,
         execution: Execution,
-        /// Whether this execution cleans up after another.
-        recovery: bool,
+        now: Timestamp,
+        /// What led there.
         why: Why,
     },
 }

@@ -60,6 +60,14 @@ pub struct HealthCheck {
     pub success_codes: String,
 }
 
+impl HealthCheck {
+    /// How long a fleet must have been healthy before it may have traffic, in seconds: the load balancer takes a new
+    /// target for healthy after one passed check, and this is the time that the rest of the threshold takes.
+    pub fn hold_seconds(&self) -> u32 {
+        self.interval_seconds * (self.healthy_threshold.saturating_sub(1))
+    }
+}
+
 /// Numbers of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

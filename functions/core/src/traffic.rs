@@ -55,18 +55,20 @@ pub fn only(release: ReleaseNumber) -> Vec<Weight> {
     }]
 }
 
-/// Which release a place's traffic is to stay with when nothing is known but what is there: the one that the
-/// last commit promised, if its fleet still stands; else the one that carries most of the weight.
+/// Which release a place's traffic is to stay with, told by what is there: the one that the last commit promised,
+/// if its fleet still stands and the rule names it; else the one that carries most of the weight, unless that is
+/// the one being given up. Traffic never moves to what the rule does not name: no health check runs there.
 pub fn keeper(
     committed: Option<ReleaseNumber>,
     rule: &[Weight],
-    standing: &[ReleaseNumber],
+    standing: impl Fn(ReleaseNumber) -> bool,
+    given_up: Option<ReleaseNumber>,
 ) -> Option<ReleaseNumber> {
     committed
-        .filter(|release| standing.contains(release))
+        .filter(|release| standing(*release) && rule.iter().any(|share| share.release == *release))
         .or_else(|| {
             rule.iter()
-                .filter(|share| share.weight > 0)
+                .filter(|share| share.weight > 0 && Some(share.release) != given_up)
                 .max_by_key(|share| (share.weight, share.release))
                 .map(|share| share.release)
         })
@@ -110,13 +112,21 @@ mod tests {
 
     #[test]
     fn who_keeps_the_traffic() {
-        for (committed, rule, standing, keeps, why) in [
-            (None, vec![], vec![], None, "nothing is there"),
-            (Some(1), vec![w(1, 100)], vec![1], Some(1), "all is well"),
+        for (committed, rule, standing, given_up, keeps, why) in [
+            (None, vec![], vec![], None, None, "nothing is there"),
+            (
+                Some(1),
+                vec![w(1, 100)],
+                vec![1],
+                None,
+                Some(1),
+                "all is well",
+            ),
             (
                 Some(1),
                 vec![w(1, 0), w(2, 100)],
                 vec![1, 2],
+                Some(2),
                 Some(1),
                 "cut off before Commit",
             ),
@@ -125,19 +135,30 @@ mod tests {
                 vec![w(1, 0), w(2, 100)],
                 vec![1, 2],
                 Some(2),
+                Some(2),
                 "cut off within Commit",
             ),
             (
                 Some(1),
                 vec![w(1, 0), w(2, 100)],
                 vec![2],
+                None,
                 Some(2),
                 "the promised fleet vanished",
+            ),
+            (
+                Some(1),
+                vec![w(2, 100)],
+                vec![1, 2],
+                None,
+                Some(2),
+                "the rule no longer names the promised one",
             ),
             (
                 None,
                 vec![w(1, 0)],
                 vec![1],
+                Some(1),
                 None,
                 "a first deploy that never got traffic",
             ),
@@ -146,22 +167,29 @@ mod tests {
                 vec![w(1, 100)],
                 vec![1],
                 Some(1),
-                "a first deploy that was shifted",
+                None,
+                "a first deploy that failed under traffic",
+            ),
+            (
+                None,
+                vec![w(1, 100)],
+                vec![1],
+                None,
+                Some(1),
+                "a first deploy that was cut off under traffic",
             ),
             (
                 Some(3),
                 vec![],
                 vec![],
                 None,
+                None,
                 "everything was removed by hand",
             ),
         ] {
-            let standing: Vec<_> = standing.into_iter().map(n).collect();
-            assert_eq!(
-                keeper(committed.map(n), &rule, &standing),
-                keeps.map(n),
-                "{why}"
-            );
+            let stands = |release: ReleaseNumber| standing.contains(&release.get());
+            let kept = keeper(committed.map(n), &rule, stands, given_up.map(n));
+            assert_eq!(kept, keeps.map(n), "{why}");
         }
     }
 }

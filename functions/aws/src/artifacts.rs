@@ -1,0 +1,217 @@
+//! The artifacts bucket: finding, checking and reading what was uploaded.
+
+use std::io::Read;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::ServerSideEncryption;
+use exuvia_core::archive::{InspectError, Inspection, inspect};
+use exuvia_core::artifact::Pinned;
+use exuvia_core::config::{self, InvalidConfig};
+use exuvia_core::error::StepError;
+use exuvia_core::fleet::hex;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio_util::io::SyncIoBridge;
+
+use crate::error::{failed, is, status};
+
+/// Unpacked, an image may have this many bytes: more than any instance's disk that this is meant for.
+const MOST_UNPACKED: u64 = 64 << 30;
+
+pub struct Artifacts {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+    key_arn: String,
+}
+
+/// An object of the bucket, by its version.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub key: String,
+    pub version_id: String,
+    /// Bytes.
+    pub size: u64,
+    pub uploaded_at: Timestamp,
+}
+
+impl Artifacts {
+    /// `key_arn` is the KMS key that everything in the bucket is to be encrypted with.
+    pub fn new(config: &SdkConfig, bucket: String, key_arn: String) -> Self {
+        // An archive is read as one stream, for as long as it takes: only a stall may end it.
+        let whole = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .read_timeout(Duration::from_secs(20))
+            .disable_operation_timeout()
+            .disable_operation_attempt_timeout()
+            .build();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(whole)
+            .build();
+        Self {
+            client: aws_sdk_s3::Client::from_conf(config),
+            bucket,
+            key_arn,
+        }
+    }
+
+    /// The object of a key, that version or the newest; `None` if there is none.
+    ///
+    /// Fails if it is not encrypted with the pipeline's key: instances may decrypt with no other.
+    pub async fn find(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<Option<Object>, StepError> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_version_id(version_id.map(ToOwned::to_owned));
+        let head = match head.send().await {
+            Ok(head) => head,
+            // A HEAD has no body, so S3 names no code. 400 answers a malformed version id, 405 a delete marker.
+            Err(error) if matches!(status(&error), Some(400 | 404 | 405)) => return Ok(None),
+            Err(error) => return Err(failed(format!("HeadObject {key}"), error)),
+        };
+        self.check_encryption(key, &head)?;
+        let unreadable = |what: &str| StepError::Unreadable {
+            what: format!("s3://{}/{key}", self.bucket),
+            problem: format!("S3 told no {what}; is the bucket versioned?"),
+        };
+        Ok(Some(Object {
+            key: key.to_owned(),
+            version_id: head
+                .version_id()
+                .ok_or_else(|| unreadable("version id"))?
+                .to_owned(),
+            size: head
+                .content_length()
+                .and_then(|size| u64::try_from(size).ok())
+                .ok_or_else(|| unreadable("size"))?,
+            uploaded_at: head
+                .last_modified()
+                .and_then(|time| Timestamp::from_second(time.secs()).ok())
+                .ok_or_else(|| unreadable("time of upload"))?,
+        }))
+    }
+
+    fn check_encryption(&self, key: &str, head: &HeadObjectOutput) -> Result<(), StepError> {
+        let found = match (head.server_side_encryption(), head.ssekms_key_id()) {
+            (
+                Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse),
+                Some(found),
+            ) => found,
+            (Some(other), _) => other.as_str(),
+            (None, _) => "nothing",
+        };
+        if same_key(found, &self.key_arn) {
+            return Ok(());
+        }
+        Err(StepError::WrongEncryption {
+            key: key.to_owned(),
+            expected: self.key_arn.clone(),
+            found: found.to_owned(),
+        })
+    }
+
+    /// Reads an artifact to its end: that it is an image, and the digest of its bytes.
+    pub async fn inspect(&self, object: &Object) -> Result<Pinned, StepError> {
+        let body = self.get(object).await?;
+        let reader = SyncIoBridge::new(body.into_async_read());
+        let inspected = run_blocking(move || inspect_all(reader)).await?;
+        let inspected: Inspection = inspected.map_err(|error| match error {
+            InspectError::NotAnImage(problem) => StepError::InvalidArtifact {
+                key: object.key.clone(),
+                problem,
+            },
+            InspectError::Read(error) => StepError::AwsUnavailable {
+                action: format!("GetObject {}", object.key),
+                problem: error.to_string(),
+            },
+        })?;
+        Ok(self.pin(object, inspected.sha256))
+    }
+
+    /// Reads the app's settings and refuses what docker would not read as meant.
+    pub async fn read_config(&self, object: &Object) -> Result<Pinned, StepError> {
+        if object.size > config::MAX_SIZE {
+            return Err(InvalidConfig::TooLarge(object.size).into());
+        }
+        let body = self.get(object).await?;
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|error| StepError::AwsUnavailable {
+                action: format!("GetObject {}", object.key),
+                problem: error.to_string(),
+            })?;
+        let bytes = bytes.into_bytes();
+        config::names(&bytes)?;
+        Ok(self.pin(object, hex(&Sha256::digest(&bytes))))
+    }
+
+    /// Fails if pinned bytes are no longer there.
+    pub async fn check_present(&self, pinned: &Pinned) -> Result<(), StepError> {
+        match self.find(&pinned.key, Some(&pinned.version_id)).await? {
+            Some(_) => Ok(()),
+            None => Err(StepError::ArtifactNotFound(format!(
+                "{} (version id {}): it was deleted since",
+                pinned.key, pinned.version_id
+            ))),
+        }
+    }
+
+    async fn get(&self, object: &Object) -> Result<aws_sdk_s3::primitives::ByteStream, StepError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .version_id(&object.version_id)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(answer.body),
+            Err(error) if is(&error, "NoSuchKey") || is(&error, "NoSuchVersion") => {
+                Err(StepError::ArtifactNotFound(object.key.clone()))
+            }
+            Err(error) => Err(failed(format!("GetObject {}", object.key), error)),
+        }
+    }
+
+    fn pin(&self, object: &Object, sha256: String) -> Pinned {
+        Pinned {
+            bucket: self.bucket.clone(),
+            key: object.key.clone(),
+            version_id: object.version_id.clone(),
+            size: object.size,
+            sha256,
+            uploaded_at: object.uploaded_at,
+        }
+    }
+}
+
+fn inspect_all(reader: impl Read) -> Result<Inspection, InspectError> {
+    inspect(reader, MOST_UNPACKED)
+}
+
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StepError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StepError::AwsUnavailable {
+            action: "reading the archive".to_owned(),
+            problem: error.to_string(),
+        })
+}
+
+/// Whether two names of a KMS key mean the same: S3 tells an ARN, but may be told a bare id.
+fn same_key(one: &str, other: &str) -> bool {
+    let id = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    one == other || id(one) == id(other)
+}

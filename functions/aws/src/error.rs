@@ -1,0 +1,71 @@
+//! Which failed calls are worth another try.
+
+use std::error::Error;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use exuvia_core::error::StepError;
+
+/// Error codes by which services say "later", besides any 5xx. Retried by the SDK first, by Step Functions then.
+const LATER: [&str; 12] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "RequestThrottled",
+    "SlowDown",
+    "KMSInternalException",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "ResourceContention",
+    "InternalFailure",
+];
+
+/// The code of a service's error, if the service answered with one.
+pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+}
+
+pub(crate) fn is<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+    expected: &str,
+) -> bool {
+    code(error) == Some(expected)
+}
+
+/// The HTTP status of the answer, if there was one.
+pub(crate) fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
+}
+
+/// What a failed call means to a step. `action` is AWS's name of it with what it was for.
+// By value, so that it can stand as it is in a `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+pub(crate) fn failed<E>(action: impl Into<String>, error: SdkError<E, HttpResponse>) -> StepError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let action = action.into();
+    let answered = matches!(error, SdkError::ServiceError(_));
+    let later = !answered
+        || code(&error).is_some_and(|code| LATER.contains(&code))
+        || status(&error).is_some_and(|status| status >= 500 || status == 429);
+    let problem = match error.as_service_error() {
+        Some(service) => match (service.code(), service.message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            _ => DisplayErrorContext(&error).to_string(),
+        },
+        None => DisplayErrorContext(&error).to_string(),
+    };
+    if later {
+        StepError::AwsUnavailable { action, problem }
+    } else {
+        StepError::AwsRefused { action, problem }
+    }
+}

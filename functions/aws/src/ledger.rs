@@ -1,0 +1,275 @@
+//! The ledger bucket: manifests, the live record, locks, boot reports and outcomes.
+//!
+//! Conditional writes: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html>. Their
+//! refusals are not modelled by the SDK and are told by code and status.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use exuvia_core::error::StepError;
+use exuvia_core::manifest::{self, BootReport, Live, Manifest};
+use exuvia_core::name::{Place, ReleaseNumber};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{failed, is, status};
+
+#[derive(Clone)]
+pub struct Ledger {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+/// Under which condition an object is written or deleted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Only<'a> {
+    /// Nothing is there.
+    IfAbsent,
+    /// What was read is still there.
+    IfMatch(&'a str),
+}
+
+/// An object and the `ETag` that it had when it was read.
+#[derive(Clone, Debug)]
+pub struct Tagged<T> {
+    pub value: T,
+    pub etag: String,
+}
+
+impl Ledger {
+    pub fn new(config: &SdkConfig, bucket: String) -> Self {
+        Self {
+            client: aws_sdk_s3::Client::new(config),
+            bucket,
+        }
+    }
+
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    pub async fn manifest(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Manifest, StepError> {
+        let found = self.find_manifest(place, release).await?;
+        found.ok_or_else(|| StepError::ReleaseNotFound {
+            place: place.clone(),
+            release,
+        })
+    }
+
+    pub async fn find_manifest(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Option<Manifest>, StepError> {
+        let found = self.get(&manifest::manifest_key(place, release)).await?;
+        Ok(found.map(|found| found.value))
+    }
+
+    /// Writes a manifest, once. `false` if there is one of that number already.
+    pub async fn create_manifest(&self, manifest: &Manifest) -> Result<bool, StepError> {
+        let key = manifest::manifest_key(&manifest.place(), manifest.release);
+        Ok(self
+            .put(&key, manifest, Some(Only::IfAbsent))
+            .await?
+            .is_some())
+    }
+
+    /// The releases whose manifests come after that one, in order; all of them after `None`.
+    pub async fn releases_after(
+        &self,
+        place: &Place,
+        release: Option<ReleaseNumber>,
+    ) -> Result<Vec<ReleaseNumber>, StepError> {
+        let prefix = manifest::releases_prefix(place);
+        let start = release.map(|release| manifest::manifest_key(place, release));
+        let keys = self.list(&prefix, start).await?;
+        Ok(keys
+            .iter()
+            .filter_map(|key| manifest::release_of_key(place, key))
+            .collect())
+    }
+
+    pub async fn live(&self, place: &Place) -> Result<Option<Tagged<Live>>, StepError> {
+        self.get(&manifest::live_key(place)).await
+    }
+
+    /// Makes a release the live one, if the record is still what was read.
+    pub async fn swap_live(
+        &self,
+        place: &Place,
+        read: Option<&str>,
+        live: &Live,
+    ) -> Result<(), StepError> {
+        let key = manifest::live_key(place);
+        let only = read.map_or(Only::IfAbsent, Only::IfMatch);
+        match self.put(&key, live, Some(only)).await? {
+            Some(_) => Ok(()),
+            // Only the holder of the lock writes it: a change in between means that this is no longer the holder,
+            // or that this very write had already been done.
+            None => Err(StepError::AwsUnavailable {
+                action: format!("PutObject {key}"),
+                problem: "it changed since it was read".to_owned(),
+            }),
+        }
+    }
+
+    /// What instances of a release said of their failed boots; at most the first 20.
+    pub async fn boot_reports(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Vec<BootReport>, StepError> {
+        let keys = self
+            .list(&manifest::boot_prefix(place, release), None)
+            .await?;
+        let mut reports = Vec::new();
+        for key in keys.iter().take(20) {
+            // An instance writes it, and an instance may be anybody's: what cannot be read is a failed boot too.
+            match self.get::<BootReport>(key).await {
+                Ok(Some(report)) => reports.push(report.value),
+                Ok(None) => {}
+                Err(StepError::Unreadable { problem, .. }) => reports.push(BootReport {
+                    instance_id: key
+                        .rsplit('/')
+                        .next()
+                        .unwrap_or_default()
+                        .replace(".json", ""),
+                    step: "boot".to_owned(),
+                    error: format!("its boot report cannot be read: {problem}"),
+                    output: Vec::new(),
+                }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Records something under a key, once; returns what is there now, and whether it was there before.
+    pub async fn record<T>(&self, key: &str, value: T) -> Result<(T, bool), StepError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        if self.put(key, &value, Some(Only::IfAbsent)).await?.is_some() {
+            return Ok((value, false));
+        }
+        let found = self.get(key).await?;
+        Ok((found.map_or(value, |found| found.value), true))
+    }
+
+    /// Writes over a record.
+    pub async fn amend<T: Serialize>(&self, key: &str, value: &T) -> Result<(), StepError> {
+        self.put(key, value, None).await.map(drop)
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<Tagged<T>>, StepError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is(&error, "NoSuchKey") => return Ok(None),
+            Err(error) => return Err(failed(format!("GetObject {key}"), error)),
+        };
+        let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let body = answer
+            .body
+            .collect()
+            .await
+            .map_err(|error| StepError::AwsUnavailable {
+                action: format!("GetObject {key}"),
+                problem: error.to_string(),
+            })?;
+        let value =
+            serde_json::from_slice(&body.into_bytes()).map_err(|error| StepError::Unreadable {
+                what: format!("s3://{}/{key}", self.bucket),
+                problem: error.to_string(),
+            })?;
+        Ok(Some(Tagged { value, etag }))
+    }
+
+    /// Writes an object; its `ETag`, or `None` if the condition did not hold.
+    pub(crate) async fn put<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        only: Option<Only<'_>>,
+    ) -> Result<Option<String>, StepError> {
+        let body = serde_json::to_vec(value).map_err(|error| StepError::Unreadable {
+            what: key.to_owned(),
+            problem: error.to_string(),
+        })?;
+        let mut put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("application/json")
+            .body(ByteStream::from(body));
+        put = match only {
+            None => put,
+            Some(Only::IfAbsent) => put.if_none_match("*"),
+            Some(Only::IfMatch(etag)) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(answer) => Ok(Some(answer.e_tag().unwrap_or_default().to_owned())),
+            Err(error) if only.is_some() && lost(&error) => Ok(None),
+            Err(error) => Err(failed(format!("PutObject {key}"), error)),
+        }
+    }
+
+    /// Deletes an object if it still is what was read; `false` if it is not.
+    pub(crate) async fn delete(&self, key: &str, etag: &str) -> Result<bool, StepError> {
+        let delete = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_match(etag);
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if lost(&error) => Ok(false),
+            Err(error) => Err(failed(format!("DeleteObject {key}"), error)),
+        }
+    }
+
+    /// All keys with a prefix, in order, after that one.
+    async fn list(&self, prefix: &str, after: Option<String>) -> Result<Vec<String>, StepError> {
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_start_after(after)
+            .into_paginator()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed(format!("ListObjectsV2 {prefix}"), error))?;
+            keys.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|object| object.key().map(ToOwned::to_owned)),
+            );
+        }
+        Ok(keys)
+    }
+}
+
+/// Whether a conditional write was refused because its condition did not hold: 412, or 404 for an `If-Match` on
+/// what is not there. (409 is a race of two such writes: try again.)
+fn lost<E: ProvideErrorMetadata>(
+    error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+) -> bool {
+    is(error, "PreconditionFailed") || matches!(status(error), Some(404 | 412))
+}

@@ -1,0 +1,329 @@
+//! The listener's rule of a place: its pointer.
+//!
+//! The rule is known by where it forwards to: target groups of the place's fleets, told by name. So nothing has
+//! to be remembered, and a rule that a template or a person made is never taken for it.
+
+use std::collections::BTreeMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_elasticloadbalancingv2 as elb;
+use exuvia_core::error::StepError;
+use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT};
+use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::target::{Conditions, Target};
+use exuvia_core::traffic::{self, Weight};
+
+use crate::error::{failed, is};
+
+pub struct Listeners(elb::Client);
+
+/// A place's rule as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub arn: String,
+    pub weights: Vec<Weight>,
+    priority: String,
+    /// The target groups that it names.
+    arns: BTreeMap<ReleaseNumber, String>,
+}
+
+impl Rule {
+    pub fn weight_of(&self, release: ReleaseNumber) -> Option<u32> {
+        let share = self.weights.iter().find(|share| share.release == release)?;
+        Some(share.weight)
+    }
+}
+
+impl Listeners {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self(elb::Client::new(config))
+    }
+
+    /// The rule of a listener that forwards to fleets of this place.
+    pub async fn find(&self, listener: &str, place: &Place) -> Result<Option<Rule>, StepError> {
+        Ok(self
+            .rules(listener)
+            .await?
+            .iter()
+            .find_map(|rule| read(rule, place)))
+    }
+
+    async fn rules(&self, listener: &str) -> Result<Vec<elb::types::Rule>, StepError> {
+        let mut pages = self
+            .0
+            .describe_rules()
+            .listener_arn(listener)
+            .into_paginator()
+            .items()
+            .send();
+        let mut rules = Vec::new();
+        while let Some(rule) = pages.next().await {
+            match rule {
+                Ok(rule) => rules.push(rule),
+                Err(error) => return Err(failed(format!("DescribeRules {listener}"), error)),
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Names a new target group in the rule at weight 0, so that the load balancer checks its targets' health
+    /// without sending them a request. The first release's rule is created for it. Besides the live release the
+    /// rule then names no other: what a deploy that was cut off left in it goes.
+    pub async fn admit(
+        &self,
+        place: &Place,
+        target: &Target,
+        live: Option<ReleaseNumber>,
+        release: ReleaseNumber,
+        target_group: &str,
+    ) -> Result<(), StepError> {
+        let rules = self.rules(&target.listener_arn).await?;
+        if let Some(mut rule) = rules.iter().find_map(|rule| read(rule, place)) {
+            let wanted = traffic::weights(live, release, 0);
+            if rule.weights == wanted {
+                return Ok(());
+            }
+            rule.arns.insert(release, target_group.to_owned());
+            return self.set_weights(&rule, &wanted).await;
+        }
+        let priority = target.priority.to_string();
+        if let Some(other) = rules.iter().find(|rule| rule.priority() == Some(&priority)) {
+            return Err(taken(target.priority, other.rule_arn().unwrap_or_default()));
+        }
+        let tag = |key: &str, value: &str| elb::types::Tag::builder().key(key).value(value).build();
+        let created = self
+            .0
+            .create_rule()
+            .listener_arn(&target.listener_arn)
+            .priority(i32::try_from(target.priority).unwrap_or(i32::MAX))
+            .set_conditions(Some(conditions(&target.conditions)))
+            .actions(forward(&[(target_group.to_owned(), 0)]))
+            .tags(tag(TAG_APP, place.app.as_str()))
+            .tags(tag(TAG_ENVIRONMENT, place.environment.as_str()))
+            .send()
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "PriorityInUse") => {
+                Err(taken(target.priority, "created at this moment"))
+            }
+            Err(error) => Err(failed(format!("CreateRule at priority {priority}"), error)),
+        }
+    }
+
+    /// Sets the rule's weights; target groups that are not given are named no longer. One call, so that the traffic
+    /// moves in one go.
+    pub async fn set_weights(&self, rule: &Rule, weights: &[Weight]) -> Result<(), StepError> {
+        self.modify(rule, weights, None).await
+    }
+
+    /// Gives one release everything, and puts the conditions and the priority of its target in force.
+    pub async fn settle(
+        &self,
+        rule: &Rule,
+        release: ReleaseNumber,
+        target: &Target,
+    ) -> Result<(), StepError> {
+        self.modify(rule, &traffic::only(release), Some(&target.conditions))
+            .await?;
+        if rule.priority == target.priority.to_string() {
+            return Ok(());
+        }
+        let pair = elb::types::RulePriorityPair::builder()
+            .rule_arn(&rule.arn)
+            .priority(i32::try_from(target.priority).unwrap_or(i32::MAX))
+            .build();
+        match self
+            .0
+            .set_rule_priorities()
+            .rule_priorities(pair)
+            .send()
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "PriorityInUse") => {
+                Err(taken(target.priority, "it is another's"))
+            }
+            Err(error) => Err(failed(format!("SetRulePriorities {}", rule.arn), error)),
+        }
+    }
+
+    async fn modify(
+        &self,
+        rule: &Rule,
+        weights: &[Weight],
+        wanted: Option<&Conditions>,
+    ) -> Result<(), StepError> {
+        let targets: Option<Vec<(String, u32)>> = weights
+            .iter()
+            .map(|share| Some((rule.arns.get(&share.release)?.clone(), share.weight)))
+            .collect();
+        let targets = targets.ok_or_else(|| StepError::Unreadable {
+            what: format!("the listener's rule {}", rule.arn),
+            problem: "it no longer names the fleets that it named; something else changed it"
+                .to_owned(),
+        })?;
+        self.0
+            .modify_rule()
+            .rule_arn(&rule.arn)
+            .set_conditions(wanted.map(conditions))
+            .actions(forward(&targets))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed(format!("ModifyRule {}", rule.arn), error))
+    }
+
+    /// Deletes the rule of a place that has no release to keep.
+    pub async fn delete(&self, rule: &Rule) -> Result<(), StepError> {
+        match self.0.delete_rule().rule_arn(&rule.arn).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "RuleNotFound") => Ok(()),
+            Err(error) => Err(failed(format!("DeleteRule {}", rule.arn), error)),
+        }
+    }
+}
+
+fn taken(priority: u32, rule: &str) -> StepError {
+    StepError::PriorityTaken {
+        priority,
+        rule: rule.to_owned(),
+    }
+}
+
+/// A rule's weights, if it forwards to a fleet of this place.
+fn read(rule: &elb::types::Rule, place: &Place) -> Option<Rule> {
+    let mut found = Rule {
+        arn: rule.rule_arn()?.to_owned(),
+        weights: Vec::new(),
+        priority: rule.priority().unwrap_or_default().to_owned(),
+        arns: BTreeMap::new(),
+    };
+    for action in rule.actions() {
+        // A forward to a single target group may be told in the short form, without a weight: it has everything.
+        let short = action.target_group_arn().map(|arn| (arn, 100));
+        let long: Vec<(&str, u32)> = action
+            .forward_config()
+            .map(elb::types::ForwardActionConfig::target_groups)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|tuple| {
+                let weight = tuple.weight().and_then(|weight| u32::try_from(weight).ok());
+                Some((tuple.target_group_arn()?, weight.unwrap_or(1)))
+            })
+            .collect();
+        let shares = if long.is_empty() {
+            short.into_iter().collect()
+        } else {
+            long
+        };
+        for (arn, weight) in shares {
+            if let Some(fleet) = FleetName::of_target_group(place, arn) {
+                let release = fleet.release();
+                found.weights.push(Weight { release, weight });
+                found.arns.insert(release, arn.to_owned());
+            }
+        }
+    }
+    (!found.weights.is_empty()).then_some(found)
+}
+
+fn forward(targets: &[(String, u32)]) -> elb::types::Action {
+    let tuple = |(arn, weight): &(String, u32)| {
+        elb::types::TargetGroupTuple::builder()
+            .target_group_arn(arn)
+            .weight(i32::try_from(*weight).unwrap_or(0))
+            .build()
+    };
+    let config = elb::types::ForwardActionConfig::builder()
+        .set_target_groups(Some(targets.iter().map(tuple).collect()))
+        .build();
+    elb::types::Action::builder()
+        .r#type(elb::types::ActionTypeEnum::Forward)
+        .order(1)
+        .forward_config(config)
+        .build()
+}
+
+fn conditions(wanted: &Conditions) -> Vec<elb::types::RuleCondition> {
+    let mut all = Vec::new();
+    if !wanted.hosts.is_empty() {
+        let config = elb::types::HostHeaderConditionConfig::builder()
+            .set_values(Some(wanted.hosts.clone()))
+            .build();
+        all.push(
+            elb::types::RuleCondition::builder()
+                .field("host-header")
+                .host_header_config(config)
+                .build(),
+        );
+    }
+    if !wanted.paths.is_empty() {
+        let config = elb::types::PathPatternConditionConfig::builder()
+            .set_values(Some(wanted.paths.clone()))
+            .build();
+        all.push(
+            elb::types::RuleCondition::builder()
+                .field("path-pattern")
+                .path_pattern_config(config)
+                .build(),
+        );
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arn(place: &str, release: u32) -> String {
+        let place = Place::new(place, "qa").unwrap();
+        let name = FleetName::new(&place, ReleaseNumber::try_from(release).unwrap());
+        format!("arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/{name}/0123456789abcdef")
+    }
+
+    fn rule(targets: &[(String, u32)]) -> elb::types::Rule {
+        elb::types::Rule::builder()
+            .rule_arn("arn:rule")
+            .actions(forward(targets))
+            .build()
+    }
+
+    #[test]
+    fn a_rule_is_known_by_where_it_forwards_to() {
+        let hello = Place::new("hello", "qa").unwrap();
+        let found = read(
+            &rule(&[(arn("hello", 1), 100), (arn("hello", 2), 0)]),
+            &hello,
+        )
+        .unwrap();
+        assert_eq!(
+            found.weight_of(ReleaseNumber::try_from(1).unwrap()),
+            Some(100)
+        );
+        assert_eq!(
+            found.weight_of(ReleaseNumber::try_from(2).unwrap()),
+            Some(0)
+        );
+        assert_eq!(found.weight_of(ReleaseNumber::try_from(3).unwrap()), None);
+        assert_eq!(read(&rule(&[(arn("other", 1), 100)]), &hello), None);
+        let fixed = elb::types::Rule::builder().rule_arn("arn:rule").build();
+        assert_eq!(read(&fixed, &hello), None);
+    }
+
+    #[test]
+    fn a_forward_in_the_short_form_has_everything() {
+        let action = elb::types::Action::builder()
+            .target_group_arn(arn("hello", 7))
+            .build();
+        let rule = elb::types::Rule::builder()
+            .rule_arn("arn:rule")
+            .actions(action)
+            .build();
+        let found = read(&rule, &Place::new("hello", "qa").unwrap()).unwrap();
+        assert_eq!(
+            found.weight_of(ReleaseNumber::try_from(7).unwrap()),
+            Some(100)
+        );
+    }
+}

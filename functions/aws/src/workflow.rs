@@ -1,0 +1,89 @@
+//! Executions of the state machine.
+
+use aws_config::SdkConfig;
+use aws_sdk_sfn::types::ExecutionStatus;
+use exuvia_core::error::StepError;
+use serde_json::Value;
+
+use crate::error::{failed, is};
+
+pub struct Workflow(aws_sdk_sfn::Client);
+
+/// Whether a start was the first of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    Now,
+    /// An execution of this name was started before: this event was delivered before.
+    Before,
+}
+
+/// What is known of an execution.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Step Functions' word, such as `RUNNING`.
+    pub status: String,
+    pub input: Option<String>,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+}
+
+impl Workflow {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self(aws_sdk_sfn::Client::new(config))
+    }
+
+    pub async fn start(
+        &self,
+        state_machine: &str,
+        name: &str,
+        input: &Value,
+    ) -> Result<Started, StepError> {
+        let started = self
+            .0
+            .start_execution()
+            .state_machine_arn(state_machine)
+            .name(name)
+            .input(input.to_string())
+            .send()
+            .await;
+        match started {
+            Ok(_) => Ok(Started::Now),
+            Err(error) if is(&error, "ExecutionAlreadyExists") => Ok(Started::Before),
+            Err(error) => Err(failed(format!("StartExecution {name}"), error)),
+        }
+    }
+
+    /// `None` for an execution that Step Functions no longer knows: it forgets them after 90 days.
+    pub async fn describe(&self, execution: &str) -> Result<Option<Described>, StepError> {
+        let described = self
+            .0
+            .describe_execution()
+            .execution_arn(execution)
+            .send()
+            .await;
+        match described {
+            Ok(described) => Ok(Some(Described {
+                status: described.status().as_str().to_owned(),
+                input: described.input().map(ToOwned::to_owned),
+                error: described.error().map(ToOwned::to_owned),
+                cause: described.cause().map(ToOwned::to_owned),
+            })),
+            Err(error) if is(&error, "ExecutionDoesNotExist") || is(&error, "InvalidArn") => {
+                Ok(None)
+            }
+            Err(error) => Err(failed(format!("DescribeExecution {execution}"), error)),
+        }
+    }
+
+    /// Whether an execution may still act.
+    pub async fn is_running(&self, execution: &str) -> Result<bool, StepError> {
+        let described = self.describe(execution).await?;
+        Ok(described.is_some_and(|described| {
+            [
+                ExecutionStatus::Running.as_str(),
+                ExecutionStatus::PendingRedrive.as_str(),
+            ]
+            .contains(&described.status.as_str())
+        }))
+    }
+}

@@ -1,0 +1,140 @@
+//! Judges a new fleet, before it has traffic and while it has.
+
+use exuvia_aws::fleet::Fleets;
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::workflow::Workflow;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::health::{self, Observation, Status};
+use exuvia_core::lock::yields_to;
+use exuvia_core::step::{CheckHealthInput, CheckHealthOutput, CheckStatus, Context};
+use exuvia_core::{capacity, traffic};
+use jiff::{SignedDuration, Timestamp};
+
+pub struct Handler {
+    ledger: Ledger,
+    fleets: Fleets,
+    workflow: Workflow,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            fleets: Fleets::new(config),
+            workflow: Workflow::new(config),
+        })
+    }
+
+    pub async fn handle(&self, input: CheckHealthInput) -> Result<CheckHealthOutput, StepError> {
+        match input {
+            CheckHealthInput::Boot {
+                context,
+                launched_at,
+                healthy_since,
+                ..
+            } => self.boot(&context, launched_at, healthy_since).await,
+            CheckHealthInput::Bake {
+                context,
+                step,
+                shifted_at,
+                proved,
+            } => self.bake(&context, step, shifted_at, proved).await,
+        }
+    }
+
+    async fn boot(
+        &self,
+        context: &Context,
+        launched_at: Timestamp,
+        healthy_since: Option<Timestamp>,
+    ) -> Result<CheckHealthOutput, StepError> {
+        let Context { place, release, .. } = context;
+        let waiting = self
+            .ledger
+            .waiting(place, &context.execution, &self.workflow)
+            .await?;
+        let newer = yields_to(
+            &context.execution.claim(),
+            waiting.as_ref().map(|seen| &seen.found),
+        );
+        if let Some(newer) = newer {
+            return Ok(CheckHealthOutput {
+                status: CheckStatus::Superseded,
+                healthy: 0,
+                wanted: 0,
+                healthy_since: None,
+                wait_seconds: 1,
+                reason: format!("A newer deploy goes first: {newer}"),
+            });
+        }
+        let target = self.ledger.manifest(place, *release).await?.target;
+        let mut seen = self.observe(context).await?;
+        if let (Some(live), Some(group)) = (context.live, &mut seen.group) {
+            let live_desired = self.fleets.desired(place, live).await?;
+            if let Some(grown) = capacity::growth(target.capacity, live_desired, group.desired) {
+                self.fleets.set_desired(place, *release, grown).await?;
+                group.desired = grown;
+            }
+        }
+        let plan = health::Plan {
+            launched_at,
+            boot_seconds: target.timeouts.boot_seconds,
+            hold_seconds: target.health_check.hold_seconds(),
+        };
+        let verdict = health::boot(&seen, plan, healthy_since, context.now);
+        Ok(CheckHealthOutput {
+            status: match verdict.status {
+                Status::Pending => CheckStatus::Pending,
+                Status::Healthy => CheckStatus::Healthy,
+                Status::Failed => CheckStatus::Failed,
+            },
+            healthy: verdict.healthy,
+            wanted: verdict.wanted,
+            healthy_since: verdict.healthy_since,
+            wait_seconds: verdict.wait_seconds,
+            reason: verdict.reason,
+        })
+    }
+
+    async fn bake(
+        &self,
+        context: &Context,
+        step: usize,
+        shifted_at: Timestamp,
+        proved: u32,
+    ) -> Result<CheckHealthOutput, StepError> {
+        let target = self
+            .ledger
+            .manifest(&context.place, context.release)
+            .await?
+            .target;
+        let steps = traffic::steps(&target.strategy);
+        let hold = steps.get(step).map_or(0, |step| step.hold_seconds);
+        let ends = shifted_at + SignedDuration::from_secs(hold.into());
+        let seen = self.observe(context).await?;
+        let verdict = health::bake(&seen, proved, context.now, ends);
+        Ok(CheckHealthOutput {
+            status: match verdict.status {
+                Status::Pending => CheckStatus::Hold,
+                Status::Healthy if step + 1 < steps.len() => CheckStatus::Next,
+                Status::Healthy => CheckStatus::Done,
+                Status::Failed => CheckStatus::Failed,
+            },
+            healthy: verdict.healthy,
+            wanted: verdict.wanted,
+            healthy_since: None,
+            wait_seconds: verdict.wait_seconds,
+            reason: verdict.reason,
+        })
+    }
+
+    async fn observe(&self, context: &Context) -> Result<Observation, StepError> {
+        let mut seen = self.fleets.observe(&context.place, context.release).await?;
+        seen.reports = self
+            .ledger
+            .boot_reports(&context.place, context.release)
+            .await?;
+        Ok(seen)
+    }
+}

@@ -1,0 +1,60 @@
+//! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off.
+
+use exuvia_aws::fleet::Fleets;
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::listener::Listeners;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::step::{LaunchInput, LaunchOutput};
+
+/// No instance is healthy earlier, in seconds.
+const FIRST_LOOK: u32 = 5;
+
+pub struct Handler {
+    ledger: Ledger,
+    fleets: Fleets,
+    listeners: Listeners,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            fleets: Fleets::new(config),
+            listeners: Listeners::new(config),
+        })
+    }
+
+    pub async fn handle(&self, input: LaunchInput) -> Result<LaunchOutput, StepError> {
+        let LaunchInput { context, capacity } = input;
+        let (place, release) = (&context.place, context.release);
+        let target = self.ledger.manifest(place, release).await?.target;
+        self.ledger
+            .check_lock(place, &context.execution, &context.token)
+            .await?;
+        let target_group = self
+            .fleets
+            .create_target_group(place, release, &target)
+            .await?;
+        // Before the first instance is there: a target group that no rule names is never health-checked.
+        self.listeners
+            .admit(place, &target, context.live, release, &target_group)
+            .await?;
+        if let Some(live) = context.live {
+            self.fleets.hold(place, live).await?;
+        }
+        self.fleets
+            .create_group(
+                place,
+                release,
+                &target,
+                &target_group,
+                capacity,
+                self.ledger.bucket(),
+            )
+            .await?;
+        Ok(LaunchOutput {
+            wait_seconds: FIRST_LOOK,
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Acquires the lock of a place, or says to wait, or that a newer deploy goes first.
+
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::workflow::Workflow;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::lock::{Decision, decide};
+use exuvia_core::step::{LockInput, LockOutput};
+
+/// How often a waiting execution looks again, in seconds.
+const LOOK_AGAIN: u32 = 10;
+
+/// How long an execution waits at the most, in seconds: longer than any deploy that still goes on.
+const PATIENCE: i64 = 4 * 3_600;
+
+/// How often to start over when another execution was quicker between the look and the write.
+const TRIES: u32 = 5;
+
+pub struct Handler {
+    ledger: Ledger,
+    workflow: Workflow,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            workflow: Workflow::new(config),
+        })
+    }
+
+    pub async fn handle(&self, input: LockInput) -> Result<LockOutput, StepError> {
+        for _ in 0..TRIES {
+            if let Some(output) = self.attempt(&input).await? {
+                return Ok(output);
+            }
+        }
+        Err(StepError::AwsUnavailable {
+            action: format!("acquiring the lock of {}", input.place),
+            problem: "it changed hands at every try".to_owned(),
+        })
+    }
+
+    /// `None` if what was decided on had changed when it was written.
+    async fn attempt(&self, input: &LockInput) -> Result<Option<LockOutput>, StepError> {
+        let LockInput {
+            place,
+            purpose,
+            execution,
+            now,
+        } = input;
+        let held = self.ledger.holder(place, execution, &self.workflow).await?;
+        let waiting = self
+            .ledger
+            .waiting(place, execution, &self.workflow)
+            .await?;
+        let decision = decide(
+            &execution.claim(),
+            *purpose,
+            held.as_ref().map(|seen| &seen.found),
+            waiting.as_ref().map(|seen| &seen.found),
+        );
+        match decision {
+            Decision::Keep | Decision::Create | Decision::TakeOver => {
+                let token = match held {
+                    Some(held) if decision == Decision::Keep => Some(held.etag),
+                    held => {
+                        let dead = held.as_ref().map(|held| held.etag.as_str());
+                        self.ledger
+                            .take_lock(place, execution.claim(), *purpose, dead)
+                            .await?
+                    }
+                };
+                let Some(token) = token else {
+                    return Ok(None);
+                };
+                // It waits no longer; nor does one that is no more.
+                if let Some(waiting) = waiting
+                    && (waiting.found.record.claim.execution == execution.arn
+                        || !waiting.found.running)
+                {
+                    self.ledger.clear_waiting(place, &waiting).await?;
+                }
+                Ok(Some(LockOutput::Acquired { token }))
+            }
+            Decision::Wait { holder, announce } => {
+                let read = waiting.as_ref().map(|waiting| waiting.etag.as_str());
+                if announce
+                    && !self
+                        .ledger
+                        .announce_waiting(place, execution.claim(), *purpose, read)
+                        .await?
+                {
+                    return Ok(None);
+                }
+                let waited_seconds = now.duration_since(execution.start_time).as_secs();
+                if waited_seconds > PATIENCE {
+                    return Err(StepError::LockTimeout {
+                        place: place.clone(),
+                        holder,
+                        waited_seconds,
+                    });
+                }
+                Ok(Some(LockOutput::Busy {
+                    reason: format!("{holder} is deploying {place}"),
+                    holder,
+                    wait_seconds: LOOK_AGAIN,
+                }))
+            }
+            Decision::Superseded { by } => Ok(Some(LockOutput::Superseded {
+                reason: format!("A newer deploy goes first: {by}"),
+            })),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Tells people. An execution has one final outcome: it is recorded in the ledger before it is published, so that
+//! a step that is run again, or a recovery, neither contradicts nor repeats it.
+
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::topic::Topic;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::manifest::outcome_key;
+use exuvia_core::notice::{Kind, Notice};
+use exuvia_core::step::{NotifyInput, NotifyOutput};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub struct Handler {
+    ledger: Ledger,
+    topic: Topic,
+}
+
+/// What is kept of an outcome.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    id: String,
+    kind: Kind,
+    title: String,
+    description: String,
+    execution: String,
+    at: Timestamp,
+    /// SNS's id of the message; absent until it was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            topic: Topic::new(config, setting("TOPIC_ARN")?),
+        })
+    }
+
+    pub async fn handle(&self, input: NotifyInput) -> Result<NotifyOutput, StepError> {
+        let notice = Notice::new(&input);
+        if notice.kind == Kind::Started {
+            self.topic.publish(&notice).await?;
+            return Ok(NotifyOutput { id: notice.id });
+        }
+        let key = outcome_key(notice.place.as_ref(), notice.execution_name());
+        let outcome = Outcome {
+            id: notice.id.clone(),
+            kind: notice.kind,
+            title: notice.title.clone(),
+            description: notice.description.clone(),
+            execution: notice.execution.clone(),
+            at: input.now,
+            message_id: None,
+        };
+        let (mut recorded, _) = self.ledger.record(&key, outcome).await?;
+        // Of an execution that has ended already, only that it needs attention may be told besides.
+        let told = recorded.message_id.is_some();
+        if told && (notice.kind.is_outcome() || recorded.kind == notice.kind) {
+            return Ok(NotifyOutput { id: recorded.id });
+        }
+        let message_id = self.topic.publish(&notice).await?;
+        if !told {
+            recorded.message_id = Some(message_id);
+            self.ledger.amend(&key, &recorded).await?;
+        }
+        Ok(NotifyOutput { id: notice.id })
+    }
+}

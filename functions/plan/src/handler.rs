@@ -1,0 +1,237 @@
+//! Under the lock: sees what is live, numbers the release and writes its manifest.
+
+use std::collections::BTreeMap;
+
+use exuvia_aws::fleet::Fleets;
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::listener::Listeners;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::lock::Purpose;
+use exuvia_core::manifest::{Manifest, SCHEMA};
+use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus};
+use exuvia_core::{capacity, traffic};
+
+pub struct Handler {
+    ledger: Ledger,
+    fleets: Fleets,
+    listeners: Listeners,
+}
+
+/// What is there when the lock is had.
+struct Seen {
+    /// The release that `live.json` names.
+    committed: Option<ReleaseNumber>,
+    /// The release that keeps the traffic until this deploy moves it.
+    live: Option<Manifest>,
+    /// Every release that has a fleet or a part of one, with its group's desired capacity.
+    standing: BTreeMap<ReleaseNumber, Option<u32>>,
+    /// Manifests from the committed release on, in order.
+    newest: Vec<ReleaseNumber>,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            fleets: Fleets::new(config),
+            listeners: Listeners::new(config),
+        })
+    }
+
+    pub async fn handle(&self, input: PlanInput) -> Result<PlanOutput, StepError> {
+        let place = input.deploy.place();
+        self.ledger
+            .check_lock(&place, &input.execution, &input.token)
+            .await?;
+        let seen = self.look(&place, &input.deploy).await?;
+        if let Some(recovered) = &input.deploy.recovers {
+            let release = self.release_of(&place, &seen, &recovered.execution).await?;
+            let reason = format!("Putting things in order after {}", recovered.execution);
+            return Ok(seen.output(PlanStatus::Recover, release.as_ref(), 0, reason));
+        }
+        if let Some(reason) = overtaken(&input.deploy, &seen) {
+            return Ok(seen.output(PlanStatus::Superseded, None, 0, reason));
+        }
+        // Run again after it was cut off, it goes on with the number that it took.
+        let manifest = match self.release_of(&place, &seen, &input.execution.arn).await? {
+            Some(manifest) => manifest,
+            None => self.write_manifest(&place, &input, &seen).await?,
+        };
+        let live_desired = seen
+            .live
+            .as_ref()
+            .and_then(|live| seen.standing.get(&live.release).copied()?);
+        let capacity = capacity::desired(manifest.target.capacity, live_desired);
+        Ok(seen.output(
+            PlanStatus::Planned,
+            Some(&manifest),
+            capacity,
+            String::new(),
+        ))
+    }
+
+    async fn look(&self, place: &Place, deploy: &Deploy) -> Result<Seen, StepError> {
+        let committed = self
+            .ledger
+            .live(place)
+            .await?
+            .map(|live| live.value.release);
+        let standing = self.fleets.standing(place).await?;
+        // From the one before the committed on, so that the committed is among them.
+        let before = committed.and_then(|release| ReleaseNumber::try_from(release.get() - 1).ok());
+        let newest = self.ledger.releases_after(place, before).await?;
+        let committed_manifest = match committed {
+            Some(release) => self.ledger.find_manifest(place, release).await?,
+            None => None,
+        };
+        let listener = match (&committed_manifest, &deploy.target, newest.last()) {
+            (Some(manifest), ..) => Some(manifest.target.listener_arn.clone()),
+            (None, Some(target), _) => Some(target.listener_arn.clone()),
+            (None, None, Some(release)) => Some(
+                self.ledger
+                    .manifest(place, *release)
+                    .await?
+                    .target
+                    .listener_arn,
+            ),
+            (None, None, None) => None,
+        };
+        let rule = match &listener {
+            Some(listener) => self.listeners.find(listener, place).await?,
+            None => None,
+        };
+        if let (Some(rule), Some(listener), Some(target)) = (&rule, &listener, &deploy.target)
+            && target.listener_arn != *listener
+        {
+            return Err(StepError::ListenerChanged {
+                place: place.clone(),
+                live: format!("{listener}, rule {}", rule.arn),
+                target: target.listener_arn.clone(),
+            });
+        }
+        let weights = rule.map(|rule| rule.weights).unwrap_or_default();
+        let stands = |release| standing.get(&release).is_some_and(Option::is_some);
+        let live = match traffic::keeper(committed, &weights, stands, None) {
+            Some(release) if Some(release) == committed => committed_manifest,
+            Some(release) => Some(self.ledger.manifest(place, release).await?),
+            None => None,
+        };
+        Ok(Seen {
+            committed,
+            live,
+            standing,
+            newest,
+        })
+    }
+
+    /// The release that an execution made, if it got that far.
+    async fn release_of(
+        &self,
+        place: &Place,
+        seen: &Seen,
+        execution: &str,
+    ) -> Result<Option<Manifest>, StepError> {
+        for release in seen.newest.iter().rev() {
+            let manifest = self.ledger.manifest(place, *release).await?;
+            if manifest.execution == execution {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn write_manifest(
+        &self,
+        place: &Place,
+        input: &PlanInput,
+        seen: &Seen,
+    ) -> Result<Manifest, StepError> {
+        let deploy = &input.deploy;
+        let target = deploy.target.clone().ok_or_else(|| missing("target"))?;
+        let (version, artifact) = match (deploy.purpose, &seen.live) {
+            (Purpose::Refresh, Some(live)) => (live.version.clone(), live.artifact.clone()),
+            (Purpose::Refresh, None) => return Err(StepError::NothingLive(place.clone())),
+            _ => (
+                deploy.version.clone().ok_or_else(|| missing("version"))?,
+                deploy.artifact.clone().ok_or_else(|| missing("artifact"))?,
+            ),
+        };
+        let highest = seen
+            .newest
+            .iter()
+            .chain(seen.standing.keys())
+            .chain(&seen.committed)
+            .max();
+        let next = highest.map_or(Some(ReleaseNumber::FIRST), |highest| highest.next());
+        let manifest = Manifest {
+            schema: SCHEMA,
+            app: place.app.clone(),
+            environment: place.environment.clone(),
+            release: next.ok_or_else(|| StepError::OutOfNumbers(place.clone()))?,
+            version,
+            artifact,
+            config: deploy.config.clone(),
+            target,
+            previous: seen.live.as_ref().map(|live| live.release),
+            execution: input.execution.arn.clone(),
+            created_at: input.now,
+        };
+        if self.ledger.create_manifest(&manifest).await? {
+            return Ok(manifest);
+        }
+        // Only the holder of the lock numbers releases: this was written after the list was read, by an earlier try.
+        Err(StepError::AwsUnavailable {
+            action: format!("numbering release {} of {place}", manifest.release),
+            problem: "another was written meanwhile".to_owned(),
+        })
+    }
+}
+
+impl Seen {
+    fn output(
+        &self,
+        status: PlanStatus,
+        release: Option<&Manifest>,
+        capacity: u32,
+        reason: String,
+    ) -> PlanOutput {
+        let number = release.map(|manifest| manifest.release);
+        let live = self.live.as_ref().map(|live| live.release);
+        PlanOutput {
+            status,
+            release: number,
+            version: release.map(|manifest| manifest.version.clone()),
+            live,
+            live_version: self.live.as_ref().map(|live| live.version.clone()),
+            retire: self
+                .standing
+                .keys()
+                .copied()
+                .filter(|release| Some(*release) != number)
+                .collect(),
+            capacity,
+            reason,
+        }
+    }
+}
+
+/// Why an upload's deploy is pointless: events come in any order, and a later upload is live already. A person
+/// who starts an execution means it.
+fn overtaken(deploy: &Deploy, seen: &Seen) -> Option<String> {
+    let (live, artifact) = (seen.live.as_ref()?, deploy.artifact.as_ref()?);
+    (deploy.automatic && live.artifact.uploaded_at > artifact.uploaded_at).then(|| {
+        format!(
+            "A later upload is live already: {} (release {})",
+            live.version, live.release
+        )
+    })
+}
+
+fn missing(what: &str) -> StepError {
+    StepError::Unreadable {
+        what: "the step's input".to_owned(),
+        problem: format!("a deploy without {what}"),
+    }
+}

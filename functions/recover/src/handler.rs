@@ -1,0 +1,82 @@
+//! Puts things in order after an execution that was stopped, timed out or failed where it should not: starts the
+//! same state machine on its way back.
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use exuvia_aws::workflow::Workflow;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::{ENDINGS, StepError};
+use exuvia_core::request::{Request, Source, recovery_name};
+use serde::{Deserialize, Serialize};
+
+pub struct Handler {
+    workflow: Workflow,
+    state_machine: String,
+}
+
+/// The part of the event's detail that matters:
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html>.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusChange {
+    execution_arn: String,
+    /// Milliseconds since 1970; absent while it runs.
+    stop_date: Option<serde_json::Value>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// The execution that was started to clean up, if one is due.
+    recovery: Option<String>,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            workflow: Workflow::new(config),
+            state_machine: setting("STATE_MACHINE_ARN")?,
+        })
+    }
+
+    pub async fn handle(&self, event: EventBridgeEvent<StatusChange>) -> Result<Output, StepError> {
+        let StatusChange {
+            execution_arn,
+            stop_date,
+        } = event.detail;
+        let nothing = Output { recovery: None };
+        let Some(described) = self.workflow.describe(&execution_arn).await? else {
+            return Ok(nothing);
+        };
+        let ended_itself = described
+            .error
+            .as_deref()
+            .is_some_and(|error| ENDINGS.contains(&error));
+        if ended_itself || ["RUNNING", "SUCCEEDED"].contains(&described.status.as_str()) {
+            return Ok(nothing);
+        }
+        let input = described
+            .input
+            .and_then(|input| serde_json::from_str(&input).ok());
+        // What cannot be read as a request was never let past Validate.
+        let Some(Request { place, source }) = input.and_then(|input| Request::parse(&input).ok())
+        else {
+            return Ok(nothing);
+        };
+        // After a recovery that was cut off itself comes another for the same execution.
+        let execution = match source {
+            Source::Recovery { execution } => execution,
+            _ => execution_arn.clone(),
+        };
+        let request = Request {
+            place,
+            source: Source::Recovery { execution },
+        };
+        let stopped_at = stop_date.map(|date| date.to_string()).unwrap_or_default();
+        let name = recovery_name(&execution_arn, &stopped_at);
+        self.workflow
+            .start(&self.state_machine, &name, &request.to_input())
+            .await?;
+        Ok(Output {
+            recovery: Some(name),
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! Moves the pointer: gives the new fleet its share, commits to it, or goes back. Always under the lock.
+
+use std::collections::BTreeMap;
+
+use exuvia_aws::fleet::Fleets;
+use exuvia_aws::ledger::{Ledger, Tagged};
+use exuvia_aws::listener::Listeners;
+use exuvia_aws::workflow::Workflow;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::error::StepError;
+use exuvia_core::health::{self, Status};
+use exuvia_core::lock::yields_to;
+use exuvia_core::manifest::{Live, Manifest};
+use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::notice;
+use exuvia_core::step::{
+    Context, Execution, LockToken, ShiftTrafficInput, ShiftTrafficOutput, Why,
+};
+use exuvia_core::{capacity, traffic};
+use jiff::Timestamp;
+
+pub struct Handler {
+    ledger: Ledger,
+    fleets: Fleets,
+    listeners: Listeners,
+    workflow: Workflow,
+}
+
+/// What Roll Back is told.
+struct GivenUp {
+    place: Place,
+    release: Option<ReleaseNumber>,
+    token: LockToken,
+    execution: Execution,
+    now: Timestamp,
+    why: Why,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        Ok(Self {
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            fleets: Fleets::new(config),
+            listeners: Listeners::new(config),
+            workflow: Workflow::new(config),
+        })
+    }
+
+    pub async fn handle(&self, input: ShiftTrafficInput) -> Result<ShiftTrafficOutput, StepError> {
+        match input {
+            ShiftTrafficInput::Shift {
+                context,
+                step,
+                launched_at,
+                ..
+            } => self.shift(&context, step, launched_at).await,
+            ShiftTrafficInput::Commit { context } => self.commit(&context).await,
+            ShiftTrafficInput::RollBack {
+                place,
+                release,
+                token,
+                execution,
+                now,
+                why,
+            } => {
+                self.roll_back(GivenUp {
+                    place,
+                    release,
+                    token,
+                    execution,
+                    now,
+                    why,
+                })
+                .await
+            }
+        }
+    }
+
+    async fn shift(
+        &self,
+        context: &Context,
+        step: usize,
+        launched_at: Timestamp,
+    ) -> Result<ShiftTrafficOutput, StepError> {
+        let Context { place, release, .. } = context;
+        self.ledger
+            .check_lock(place, &context.execution, &context.token)
+            .await?;
+        if step == 0 {
+            let waiting = self
+                .ledger
+                .waiting(place, &context.execution, &self.workflow)
+                .await?;
+            let found = waiting.as_ref().map(|seen| &seen.found);
+            if let Some(newer) = yields_to(&context.execution.claim(), found) {
+                let reason = format!("A newer deploy goes first: {newer}");
+                return Ok(ShiftTrafficOutput::Superseded { reason });
+            }
+        }
+        let manifest = self.ledger.manifest(place, *release).await?;
+        let target = &manifest.target;
+        // What was true at the last look must be true now: the fleet is healthy, and as large as the live one.
+        let seen = self.fleets.observe(place, *release).await?;
+        let plan = health::Plan {
+            launched_at,
+            boot_seconds: target.timeouts.boot_seconds,
+            hold_seconds: 0,
+        };
+        let verdict = health::boot(&seen, plan, Some(context.now), context.now);
+        let not_ready = |reason: String| ShiftTrafficOutput::NotReady {
+            wait_seconds: 3,
+            reason,
+        };
+        if verdict.status != Status::Healthy {
+            return Ok(not_ready(verdict.reason));
+        }
+        let live_desired = match context.live {
+            Some(live) => self.fleets.desired(place, live).await?,
+            None => None,
+        };
+        if let Some(grown) = capacity::growth(target.capacity, live_desired, verdict.wanted) {
+            self.fleets.set_desired(place, *release, grown).await?;
+            return Ok(not_ready(format!(
+                "The live fleet has grown to {grown} instances; the new one follows"
+            )));
+        }
+        let steps = traffic::steps(&target.strategy);
+        let Some(wanted) = steps.get(step) else {
+            return Err(StepError::Unreadable {
+                what: "the step's input".to_owned(),
+                problem: format!("traffic step {step} of {}", steps.len()),
+            });
+        };
+        let rule = self.listeners.find(&target.listener_arn, place).await?;
+        let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
+        let weights = traffic::weights(context.live, *release, wanted.weight);
+        self.listeners.set_weights(&rule, &weights).await?;
+        Ok(ShiftTrafficOutput::Shifted {
+            weight: wanted.weight,
+            step,
+            wait_seconds: wanted.hold_seconds.clamp(1, 15),
+            healthy: verdict.healthy,
+            reason: verdict.reason,
+        })
+    }
+
+    /// First the promise, then the rule: cut off in between, a recovery goes on forward.
+    async fn commit(&self, context: &Context) -> Result<ShiftTrafficOutput, StepError> {
+        let Context { place, release, .. } = context;
+        let live = self.ledger.live(place).await?;
+        let promised = |live: &Tagged<Live>| {
+            live.value.release == *release && live.value.execution == context.execution.arn
+        };
+        let is_promised = live.as_ref().is_some_and(promised);
+        match self
+            .ledger
+            .check_lock(place, &context.execution, &context.token)
+            .await
+        {
+            // Run again after it had given the lock back, or after another took it over and sees to the rest.
+            Err(StepError::LockLost { .. }) if is_promised => {
+                return Ok(ShiftTrafficOutput::Committed);
+            }
+            checked => checked?,
+        }
+        let manifest = self.ledger.manifest(place, *release).await?;
+        if !is_promised {
+            self.promise(place, &manifest, live, &context.execution, context.now)
+                .await?;
+        }
+        let rule = self
+            .listeners
+            .find(&manifest.target.listener_arn, place)
+            .await?;
+        let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
+        self.listeners
+            .settle(&rule, *release, &manifest.target)
+            .await?;
+        self.ledger.release_lock(place, &context.token).await?;
+        Ok(ShiftTrafficOutput::Committed)
+    }
+
+    async fn promise(
+        &self,
+        place: &Place,
+        manifest: &Manifest,
+        read: Option<Tagged<Live>>,
+        execution: &Execution,
+        now: Timestamp,
+    ) -> Result<(), StepError> {
+        let live = Live {
+            release: manifest.release,
+            version: manifest.version.clone(),
+            execution: execution.arn.clone(),
+            since: now,
+        };
+        self.ledger
+            .swap_live(place, read.as_ref().map(|read| read.etag.as_str()), &live)
+            .await
+    }
+
+    async fn roll_back(&self, given_up: GivenUp) -> Result<ShiftTrafficOutput, StepError> {
+        let place = &given_up.place;
+        let checked = self
+            .ledger
+            .check_lock(place, &given_up.execution, &given_up.token)
+            .await;
+        let standing = self.fleets.standing(place).await?;
+        match checked {
+            Ok(()) => {}
+            Err(StepError::LockLost { .. }) => return self.leave(&given_up, &standing).await,
+            Err(error) => return Err(error),
+        }
+        let record = self.ledger.live(place).await?;
+        let committed = record.as_ref().map(|record| record.value.release);
+        // Any manifest of the place tells its listener: a target that moved to another is refused while one is live.
+        let known = committed
+            .or(given_up.release)
+            .or(standing.keys().next_back().copied());
+        let manifest = match known {
+            Some(release) => self.ledger.find_manifest(place, release).await?,
+            None => None,
+        };
+        let rule = match &manifest {
+            Some(manifest) => {
+                self.listeners
+                    .find(&manifest.target.listener_arn, place)
+                    .await?
+            }
+            None => None,
+        };
+        let weights = rule
+            .as_ref()
+            .map(|rule| rule.weights.clone())
+            .unwrap_or_default();
+        let stands = |release| standing.get(&release).is_some_and(Option::is_some);
+        let keeper = traffic::keeper(committed, &weights, stands, given_up.release);
+        match (keeper, &rule) {
+            (Some(keeper), Some(rule)) => {
+                let kept = self.ledger.manifest(place, keeper).await?;
+                self.listeners.settle(rule, keeper, &kept.target).await?;
+                self.fleets.let_go(place, keeper).await?;
+                if committed != Some(keeper) {
+                    self.promise(place, &kept, record, &given_up.execution, given_up.now)
+                        .await?;
+                }
+            }
+            (None, Some(rule)) => self.listeners.delete(rule).await?,
+            (_, None) => {}
+        }
+        self.ledger.release_lock(place, &given_up.token).await?;
+        Ok(ShiftTrafficOutput::RolledBack {
+            live: keeper,
+            retire: standing
+                .into_keys()
+                .filter(|release| Some(*release) != keeper)
+                .collect(),
+            ending: notice::ending(&given_up.why, given_up.release, keeper),
+        })
+    }
+
+    /// Roll Back without the lock: it was given back by an earlier try, or another execution has taken over. The
+    /// pointer and the live fleet are another's; of the rest, nobody builds a release of a smaller number any more.
+    async fn leave(
+        &self,
+        given_up: &GivenUp,
+        standing: &BTreeMap<ReleaseNumber, Option<u32>>,
+    ) -> Result<ShiftTrafficOutput, StepError> {
+        let record = self.ledger.live(&given_up.place).await?;
+        let live = record.map(|record| record.value.release);
+        let retire = standing
+            .keys()
+            .copied()
+            .filter(|release| Some(*release) <= given_up.release && Some(*release) != live)
+            .collect();
+        Ok(ShiftTrafficOutput::RolledBack {
+            live,
+            retire,
+            ending: notice::ending(&given_up.why, given_up.release, live),
+        })
+    }
+}
+
+fn rule_is_gone(manifest: &Manifest) -> StepError {
+    StepError::Unreadable {
+        what: format!(
+            "the rule of {} on {}",
+            manifest.place(),
+            manifest.target.listener_arn
+        ),
+        problem: "there is none any more; something else deleted it".to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Finds and pins all that a deploy names, and touches nothing.
+
+use exuvia_aws::artifacts::{Artifacts, Object};
+use exuvia_aws::keys::Keys;
+use exuvia_aws::ledger::Ledger;
+use exuvia_aws::targets::Targets;
+use exuvia_aws::workflow::Workflow;
+use exuvia_aws::{SdkConfig, setting};
+use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
+use exuvia_core::error::StepError;
+use exuvia_core::lock::Purpose;
+use exuvia_core::name::{Place, Version};
+use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
+use exuvia_core::step::{Deploy, Recovered, ValidateInput};
+
+pub struct Handler {
+    artifacts: Artifacts,
+    ledger: Ledger,
+    targets: Targets,
+    keys: Keys,
+    workflow: Workflow,
+    key_arn: String,
+}
+
+impl Handler {
+    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+        let key_arn = setting("KEY_ARN")?;
+        Ok(Self {
+            artifacts: Artifacts::new(config, setting("ARTIFACTS_BUCKET")?, key_arn.clone()),
+            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            targets: Targets::new(config),
+            keys: Keys::new(config),
+            workflow: Workflow::new(config),
+            key_arn,
+        })
+    }
+
+    pub async fn handle(&self, input: ValidateInput) -> Result<Deploy, StepError> {
+        let Request { place, source } = Request::parse(&input.input)?;
+        let mut deploy = Deploy {
+            app: place.app.clone(),
+            environment: place.environment.clone(),
+            purpose: Purpose::Deploy,
+            version: None,
+            artifact: None,
+            config: None,
+            automatic: UploadName::is_one(&input.execution.name),
+            target: None,
+            recovers: None,
+        };
+        if let Source::Recovery { execution } = source {
+            deploy.purpose = Purpose::Recovery;
+            deploy.recovers = Some(self.cut_off(&place, execution).await?);
+            return Ok(deploy);
+        }
+        deploy.target = Some(self.targets.get(&place).await?);
+        self.keys.check_enabled(&self.key_arn).await?;
+        match source {
+            Source::Artifact {
+                key,
+                version,
+                version_id,
+            } => {
+                let found = self.artifacts.find(&key, version_id.as_deref()).await?;
+                let object = found.ok_or_else(|| {
+                    StepError::ArtifactNotFound(match &version_id {
+                        Some(version_id) => format!("{key} with version id {version_id}"),
+                        None => key.clone(),
+                    })
+                })?;
+                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.version = Some(version);
+            }
+            Source::Version(version) => {
+                let object = self.newest(&place, &version).await?;
+                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.version = Some(version);
+            }
+            Source::Release(release) => {
+                let manifest = self.ledger.manifest(&place, release).await?;
+                self.artifacts.check_present(&manifest.artifact).await?;
+                if let Some(config) = &manifest.config {
+                    self.artifacts.check_present(config).await?;
+                }
+                deploy.artifact = Some(manifest.artifact);
+                deploy.version = Some(manifest.version);
+                deploy.config = manifest.config;
+                return Ok(deploy);
+            }
+            // Which release is live is told when the lock is had: it may be another by then.
+            Source::Live => deploy.purpose = Purpose::Refresh,
+            Source::Recovery { .. } => {}
+        }
+        deploy.config = self.newest_config(&place).await?;
+        Ok(deploy)
+    }
+
+    /// The newest object of a version, whichever of the endings it was uploaded with.
+    async fn newest(&self, place: &Place, version: &Version) -> Result<Object, StepError> {
+        let mut newest: Option<Object> = None;
+        for key in artifact_keys(place, version) {
+            if let Some(object) = self.artifacts.find(&key, None).await?
+                && newest
+                    .as_ref()
+                    .is_none_or(|other| object.uploaded_at > other.uploaded_at)
+            {
+                newest = Some(object);
+            }
+        }
+        newest.ok_or_else(|| {
+            StepError::ArtifactNotFound(format!(
+                "of version {version}: none of {}",
+                artifact_keys(place, version).join(", ")
+            ))
+        })
+    }
+
+    async fn newest_config(&self, place: &Place) -> Result<Option<Pinned>, StepError> {
+        match self.artifacts.find(&config_key(place), None).await? {
+            Some(object) => Ok(Some(self.artifacts.read_config(&object).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The execution that a recovery is asked for: it must have ended, and have been about this place.
+    async fn cut_off(&self, place: &Place, execution: String) -> Result<Recovered, StepError> {
+        let wrong = |problem: &str| {
+            InvalidRequest(format!(
+                "recover names the execution {execution}, which {problem}"
+            ))
+        };
+        let described = self.workflow.describe(&execution).await?;
+        let described = described.ok_or_else(|| wrong("does not exist"))?;
+        if described.status == "RUNNING" {
+            return Err(wrong("still runs; stop it first").into());
+        }
+        let input = described
+            .input
+            .as_deref()
+            .and_then(|input| serde_json::from_str(input).ok());
+        if input.as_ref().and_then(Request::place_of).as_ref() != Some(place) {
+            return Err(wrong(&format!("was not about {place}")).into());
+        }
+        Ok(Recovered {
+            execution,
+            status: described.status,
+            cause: described.cause.or(described.error),
+        })
+    }
+}
