@@ -6,5 +6,13 @@
 //! top of it. Everything that is not Auto Scaling or Elastic Load Balancing is forwarded to another local AWS.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod clock;
+pub mod instance;
 pub mod model;
 pub mod routes;
+pub mod wire;
+
+pub mod face;
+pub mod runtime;
+mod stand_in;
+pub use stand_in::{balancer, probe};

@@ -1,1 +1,105 @@
-fn main() {}
+//! `exuvia-cloud`: the local AWS's front. See the library's documentation.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use exuvia_cloud::{
+    balancer::Balancer,
+    clock::Clock,
+    face, instance,
+    model::{Cloud, Settings},
+    runtime::Runtime,
+};
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Auto Scaling and Elastic Load Balancing with real instances, in front of another local AWS.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Where to serve, on loopback
+    #[arg(long, default_value = "127.0.0.1:4600")]
+    listen: SocketAddr,
+    /// The local AWS that answers everything else
+    #[arg(long, default_value = "http://127.0.0.1:4566")]
+    upstream: String,
+    /// Where instances keep their files and logs
+    #[arg(long)]
+    state_dir: PathBuf,
+    /// How many seconds of the cloud's time go by in a real one
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// The cloud's time at the start [default: now]
+    #[arg(long)]
+    epoch: Option<Timestamp>,
+}
+
+fn main() -> Result<()> {
+    // This program is also what holds each instance, and then it is nothing else.
+    instance::container_main_if_asked();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options::parse();
+    ensure!(
+        options.speed.is_finite() && options.speed > 0.0,
+        "--speed {} must be more than 0",
+        options.speed
+    );
+    ensure!(
+        options.listen.ip().is_loopback(),
+        "--listen {} must be a loopback address: whoever reaches this port can run programs here",
+        options.listen
+    );
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?
+        .block_on(run(options))
+}
+
+async fn run(options: Options) -> Result<()> {
+    let clock = Clock::starting(options.epoch.unwrap_or_else(Timestamp::now), options.speed);
+    let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; is another one running?",
+            options.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let (sender, events) = mpsc::unbounded_channel();
+    let settings = instance::Settings {
+        state_dir: options.state_dir.clone(),
+        endpoint: options.upstream.clone(),
+        speed: options.speed,
+    };
+    let machines = instance::Machines::new(settings, sender)
+        .with_context(|| format!("cannot keep instances in {}", options.state_dir.display()))?;
+    let cloud = Cloud::new(u64::from(std::process::id()), Settings::default());
+    let runtime = Runtime::start(
+        cloud,
+        clock,
+        options.state_dir,
+        machines,
+        Balancer::new(),
+        events,
+    );
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("exuvia-cloud ready on http://{address}");
+    let served = tokio::select! {
+        served = face::serve(listener, runtime.clone(), &options.upstream) => served.map(|_| ()),
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    };
+    runtime.shutdown().await;
+    served.context("no longer accepting connections")
+}

@@ -15,8 +15,9 @@ pub(super) struct Cron {
     restricted: (bool, bool),
 }
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Cron {
@@ -84,14 +85,25 @@ fn field(
 ) -> Result<Vec<u8>, String> {
     let bad = || format!("'{text}' is not a valid field of a recurrence");
     let number = |text: &str| -> Result<u8, String> {
-        let named = names.iter().zip(first..).find(|(name, _)| name.eq_ignore_ascii_case(text));
-        let value = named.map_or_else(|| text.parse().map_err(|_| bad()), |(_, value)| Ok(value))?;
-        if range.contains(&value) { Ok(value) } else { Err(bad()) }
+        let named = names
+            .iter()
+            .zip(first..)
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let value =
+            named.map_or_else(|| text.parse().map_err(|_| bad()), |(_, value)| Ok(value))?;
+        if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(bad())
+        }
     };
     let mut values = Vec::new();
     for part in text.split(',') {
         let (span, step) = match part.split_once('/') {
-            Some((span, step)) => (span, step.parse().ok().filter(|step| *step > 0).ok_or_else(bad)?),
+            Some((span, step)) => (
+                span,
+                step.parse().ok().filter(|step| *step > 0).ok_or_else(bad)?,
+            ),
             None => (part, 1),
         };
         let (from, to) = match span.split_once('-') {
@@ -116,22 +128,53 @@ mod tests {
     fn the_next_time() {
         for (cron, after, next) in [
             ("0 9 * * *", "2026-11-21T12:00:00Z", "2026-11-22T09:00:00Z"),
-            ("*/15 * * * *", "2026-11-21T12:00:00Z", "2026-11-21T12:15:00Z"),
-            ("30 6 * * 1-5", "2026-11-21T12:00:00Z", "2026-11-23T06:30:00Z"),
-            ("0 0 1 JAN *", "2026-11-21T12:00:30Z", "2027-01-01T00:00:00Z"),
-            ("0 12 * * SUN", "2026-11-21T12:00:00Z", "2026-11-22T12:00:00Z"),
+            (
+                "*/15 * * * *",
+                "2026-11-21T12:00:00Z",
+                "2026-11-21T12:15:00Z",
+            ),
+            (
+                "30 6 * * 1-5",
+                "2026-11-21T12:00:00Z",
+                "2026-11-23T06:30:00Z",
+            ),
+            (
+                "0 0 1 JAN *",
+                "2026-11-21T12:00:30Z",
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                "0 12 * * SUN",
+                "2026-11-21T12:00:00Z",
+                "2026-11-22T12:00:00Z",
+            ),
             ("0 0 29 2 *", "2026-11-21T12:00:00Z", "2028-02-29T00:00:00Z"),
-            ("0 0 25 * MON", "2026-11-21T12:00:00Z", "2026-11-23T00:00:00Z"),
+            (
+                "0 0 25 * MON",
+                "2026-11-21T12:00:00Z",
+                "2026-11-23T00:00:00Z",
+            ),
         ] {
             let next: Timestamp = next.parse().unwrap();
-            let found = Cron::parse(cron).unwrap().next(after.parse().unwrap(), &TimeZone::UTC);
+            let found = Cron::parse(cron)
+                .unwrap()
+                .next(after.parse().unwrap(), &TimeZone::UTC);
             assert_eq!(found, Some(next), "{cron}");
         }
     }
 
     #[test]
     fn what_is_not_a_recurrence() {
-        for text in ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "x * * * *"] {
+        for text in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "x * * * *",
+        ] {
             assert!(Cron::parse(text).is_err(), "{text}");
         }
     }

@@ -14,7 +14,11 @@ impl Cloud {
 
     /// An instance could not be launched. `reason` becomes part of the scaling activity's message.
     pub fn launch_failed(&mut self, id: &str, reason: &str) {
-        self.abandon_launch(id, &format!("{reason} Launching EC2 instance failed."), true);
+        self.abandon_launch(
+            id,
+            &format!("{reason} Launching EC2 instance failed."),
+            true,
+        );
     }
 
     /// An instance ended that nobody asked to.

@@ -42,7 +42,14 @@ impl Ids {
 
     pub(super) fn uuid(&mut self) -> String {
         let hex = self.hex(32);
-        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+        [
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        ]
+        .join("-")
     }
 }
 

@@ -122,7 +122,9 @@ impl Cloud {
     }
 
     pub fn knows_subnet(&self, id: &str) -> bool {
-        self.subnets.get(id).is_some_and(|subnet| subnet.vpc.is_some())
+        self.subnets
+            .get(id)
+            .is_some_and(|subnet| subnet.vpc.is_some())
     }
 
     fn zone_of(&mut self, subnet: &str) -> String {

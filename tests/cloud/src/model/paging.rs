@@ -1,12 +1,13 @@
-//! Lists in pages. A token names the first entry of the next page, so it stays good while entries come and go.
+//! Lists in pages, in order of a key. A token names the key at which the next page begins, so it stays good while
+//! entries come and go.
 
 use super::{Error, Result};
 
 const PREFIX: &str = "from:";
 
-/// One page of `entries`, which come in order of the key that `key` gives, and the token of the next page.
+/// One page of `entries`, in order of the key that `key` gives, and the token of the next page.
 pub(super) fn page<T>(
-    entries: Vec<T>,
+    mut entries: Vec<T>,
     key: impl Fn(&T) -> String,
     token: Option<&str>,
     size: usize,
@@ -16,11 +17,12 @@ pub(super) fn page<T>(
         None => None,
         Some(token) => Some(token.strip_prefix(PREFIX).ok_or_else(|| bad_token(token))?),
     };
-    let mut rest: Vec<T> = entries
-        .into_iter()
-        .skip_while(|entry| from.is_some_and(|from| key(entry) != from))
-        .collect();
-    let next = rest.get(size).map(|entry| format!("{PREFIX}{}", key(entry)));
+    entries.sort_by_cached_key(&key);
+    let begins = entries.partition_point(|entry| from.is_some_and(|from| *key(entry) < *from));
+    let mut rest = entries.split_off(begins);
+    let next = rest
+        .get(size)
+        .map(|entry| format!("{PREFIX}{}", key(entry)));
     rest.truncate(size);
     Ok((rest, next))
 }
@@ -50,7 +52,10 @@ fn bounded(given: Option<i32>, default: usize, max: usize, name: &str) -> Result
 }
 
 pub(super) fn bad_next_token(token: &str) -> Error {
-    Error::new("InvalidNextToken", format!("The token '{token}' is invalid."))
+    Error::new(
+        "InvalidNextToken",
+        format!("The token '{token}' is invalid."),
+    )
 }
 
 pub(super) fn bad_marker(token: &str) -> Error {
@@ -61,22 +66,37 @@ pub(super) fn bad_marker(token: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn names(token: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
-        let all = ["a", "b", "c", "d", "e"].map(String::from).to_vec();
-        page(all, Clone::clone, token, 2, bad_next_token)
+    fn names(all: &[&str], token: Option<&str>) -> (Vec<String>, Option<String>) {
+        let all = all.iter().map(ToString::to_string).collect();
+        page(all, Clone::clone, token, 2, bad_next_token).unwrap()
     }
 
     #[test]
     fn pages_follow_each_other_without_gap_or_repeat() {
-        let (first, token) = names(None).unwrap();
-        let (second, token) = names(token.as_deref()).map(|(page, next)| (page, next)).map_err(|e| (e, token)).unwrap();
-        let (third, end) = names(token.as_deref()).unwrap();
+        let all = ["c", "a", "e", "b", "d"];
+        let (first, token) = names(&all, None);
+        let (second, token) = names(&all, token.as_deref());
+        let (third, end) = names(&all, token.as_deref());
         assert_eq!([first, second, third].concat(), ["a", "b", "c", "d", "e"]);
         assert_eq!(end, None);
     }
 
     #[test]
+    fn an_entry_that_goes_takes_no_other_with_it() {
+        let (_, token) = names(&["a", "b", "c", "d"], None);
+        let (second, _) = names(&["a", "b", "d"], token.as_deref());
+        assert_eq!(second, ["d"]);
+    }
+
+    #[test]
     fn a_made_up_token_is_refused() {
-        assert_eq!(names(Some("nonsense")).unwrap_err().code, "InvalidNextToken");
+        let refused = page(
+            vec![1],
+            ToString::to_string,
+            Some("nonsense"),
+            2,
+            bad_next_token,
+        );
+        assert_eq!(refused.unwrap_err().code, "InvalidNextToken");
     }
 }

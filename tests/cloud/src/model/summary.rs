@@ -8,7 +8,10 @@ impl Cloud {
     /// Groups with their instances, target groups with their targets, and the listeners' rules with their weights.
     pub fn summary(&self) -> Value {
         let groups = self.groups.values().map(|group| {
-            let members = self.instances.values().filter(|instance| instance.group == group.name);
+            let members = self
+                .instances
+                .values()
+                .filter(|instance| instance.group == group.name);
             let instances: Vec<Value> = members
                 .map(|instance| {
                     json!({
@@ -75,9 +78,9 @@ impl Cloud {
         match action {
             super::balancing::Action::Forward { groups, .. } => {
                 let name = |arn: &str| self.target_groups.get(arn).map(|group| group.name.clone());
-                let weights = groups
-                    .iter()
-                    .map(|group| json!({ "targetGroup": name(&group.arn), "weight": group.weight }));
+                let weights = groups.iter().map(
+                    |group| json!({ "targetGroup": name(&group.arn), "weight": group.weight }),
+                );
                 json!({ "forward": weights.collect::<Vec<_>>() })
             }
             super::balancing::Action::Fixed { status, .. } => json!({ "fixedResponse": status }),

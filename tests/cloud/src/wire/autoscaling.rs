@@ -3,17 +3,35 @@
 use winterbaume_autoscaling::wire as w;
 use winterbaume_core::MockResponse;
 
-use super::{Params, require, with_result, without_result};
-use crate::model::{Cloud, Result};
+use super::{Params, gaps, require, with_result, without_result};
+use crate::model::{Cloud, Error, Result};
 
 const GROUP: &str = "AutoScalingGroupName";
 
 /// None for an action that is not modelled.
 pub(super) fn perform(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<MockResponse>> {
-    if let Err(error) = require(p, required(action)) {
+    let checked = require(p, required(action)).and_then(|()| refuse(p));
+    if let Err(error) = checked {
         return Some(Err(error));
     }
-    groups(c, action, p).or_else(|| instances(c, action, p)).or_else(|| schedules(c, action, p))
+    groups(c, action, p)
+        .or_else(|| instances(c, action, p))
+        .or_else(|| schedules(c, action, p))
+}
+
+/// What would otherwise be passed over in silence.
+fn refuse(p: &Params) -> Result<()> {
+    const NOT_MODELLED: [&str; 5] = [
+        "MixedInstancesPolicy",
+        "LoadBalancerNames",
+        "PredictiveScalingConfiguration",
+        "InstanceLifecyclePolicy",
+        "TargetTrackingConfiguration.CustomizedMetricSpecification.Metrics",
+    ];
+    match NOT_MODELLED.iter().find(|name| gaps::has(p, name)) {
+        Some(name) => Err(Error::not_modelled(name)),
+        None => Ok(()),
+    }
 }
 
 fn required(action: &str) -> &'static [&'static str] {
@@ -92,7 +110,7 @@ fn instances(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<MockRespo
 #[rustfmt::skip]
 fn schedules(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<MockResponse>> {
     Some(match action {
-        "PutScalingPolicy" => with_result(p, w::deserialize_put_scaling_policy_request, |r| c.put_scaling_policy(r), w::serialize_put_scaling_policy_response),
+        "PutScalingPolicy" => with_result(p, w::deserialize_put_scaling_policy_request, |r| c.put_scaling_policy(gaps::tracking(p, r)), w::serialize_put_scaling_policy_response),
         "DescribePolicies" => with_result(p, w::deserialize_describe_policies_request, |r| c.describe_policies(r), w::serialize_describe_policies_response),
         "DeletePolicy" => without_result(p, w::deserialize_delete_policy_request, |r| c.delete_policy(&r), w::serialize_delete_policy_response),
         "PutScheduledUpdateGroupAction" => without_result(p, w::deserialize_put_scheduled_update_group_action_request, |r| c.put_scheduled_update_group_action(r), w::serialize_put_scheduled_update_group_action_response),

@@ -4,7 +4,7 @@
 use winterbaume_core::MockResponse;
 use winterbaume_elasticloadbalancingv2::wire as w;
 
-use super::{Params, require, with_result};
+use super::{Params, gaps, require, with_result};
 use crate::model::{Cloud, Result};
 
 /// None for an action that is not modelled.
@@ -43,12 +43,26 @@ fn listeners(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<MockRespo
         "CreateLoadBalancer" => with_result(p, w::deserialize_create_load_balancer_request, |r| c.create_load_balancer(r), w::serialize_create_load_balancer_response),
         "DescribeLoadBalancers" => with_result(p, w::deserialize_describe_load_balancers_request, |r| c.describe_load_balancers(r), w::serialize_describe_load_balancers_response),
         "DeleteLoadBalancer" => with_result(p, w::deserialize_delete_load_balancer_request, |r| c.delete_load_balancer(&r), w::serialize_delete_load_balancer_response),
-        "CreateListener" => with_result(p, w::deserialize_create_listener_request, |r| c.create_listener(r), w::serialize_create_listener_response),
-        "ModifyListener" => with_result(p, w::deserialize_modify_listener_request, |r| c.modify_listener(r), w::serialize_modify_listener_response),
+        "CreateListener" => with_result(p, w::deserialize_create_listener_request, |mut r| {
+            r.default_actions = gaps::actions(p, "DefaultActions", r.default_actions);
+            c.create_listener(r)
+        }, w::serialize_create_listener_response),
+        "ModifyListener" => with_result(p, w::deserialize_modify_listener_request, |mut r| {
+            r.default_actions = r.default_actions.map(|actions| gaps::actions(p, "DefaultActions", actions));
+            c.modify_listener(r)
+        }, w::serialize_modify_listener_response),
         "DescribeListeners" => with_result(p, w::deserialize_describe_listeners_request, |r| c.describe_listeners(r), w::serialize_describe_listeners_response),
         "DeleteListener" => with_result(p, w::deserialize_delete_listener_request, |r| c.delete_listener(&r), w::serialize_delete_listener_response),
-        "CreateRule" => with_result(p, w::deserialize_create_rule_request, |r| c.create_rule(r), w::serialize_create_rule_response),
-        "ModifyRule" => with_result(p, w::deserialize_modify_rule_request, |r| c.modify_rule(r), w::serialize_modify_rule_response),
+        "CreateRule" => with_result(p, w::deserialize_create_rule_request, |mut r| {
+            r.actions = gaps::actions(p, "Actions", r.actions);
+            r.conditions = gaps::conditions(p, r.conditions);
+            c.create_rule(r)
+        }, w::serialize_create_rule_response),
+        "ModifyRule" => with_result(p, w::deserialize_modify_rule_request, |mut r| {
+            r.actions = r.actions.map(|actions| gaps::actions(p, "Actions", actions));
+            r.conditions = r.conditions.map(|conditions| gaps::conditions(p, conditions));
+            c.modify_rule(r)
+        }, w::serialize_modify_rule_response),
         "DescribeRules" => with_result(p, w::deserialize_describe_rules_request, |r| c.describe_rules(r), w::serialize_describe_rules_response),
         "DeleteRule" => with_result(p, w::deserialize_delete_rule_request, |r| c.delete_rule(&r), w::serialize_delete_rule_response),
         "SetRulePriorities" => with_result(p, w::deserialize_set_rule_priorities_request, |r| c.set_rule_priorities(&r), w::serialize_set_rule_priorities_response),

@@ -33,7 +33,9 @@ fn decode(text: &str) -> String {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -50,7 +52,11 @@ mod tests {
             ("A%2EB=x=y", "A.B", "x=y"),
             ("A", "A", ""),
         ] {
-            assert_eq!(parse(body).get(key).map(String::as_str), Some(value), "{body}");
+            assert_eq!(
+                parse(body).get(key).map(String::as_str),
+                Some(value),
+                "{body}"
+            );
         }
         assert!(parse("").is_empty());
     }

@@ -5,6 +5,7 @@
 mod autoscaling;
 mod elasticloadbalancing;
 mod form;
+mod gaps;
 
 use std::collections::HashMap;
 
@@ -40,7 +41,9 @@ impl Service {
     fn namespace(self) -> &'static str {
         match self {
             Self::AutoScaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
-            Self::ElasticLoadBalancing => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+            Self::ElasticLoadBalancing => {
+                "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+            }
         }
     }
 
@@ -52,32 +55,44 @@ impl Service {
     }
 }
 
-/// The action that a form-encoded request names.
-pub fn action(body: &str) -> String {
-    form::parse(body).remove("Action").unwrap_or_default()
+/// One parameter of a form-encoded request.
+pub fn parameter(body: &str, name: &str) -> Option<String> {
+    form::parse(body).remove(name)
 }
 
 /// Performs one form-encoded request on the model as it stands.
 pub fn answer(cloud: &mut Cloud, service: Service, body: &str) -> Answer {
     let params = form::parse(body);
     let action = params.get("Action").map_or("", String::as_str);
+    let classic = params
+        .get("Version")
+        .is_some_and(|version| version == "2012-06-01");
     let response = match service {
+        Service::ElasticLoadBalancing if classic => Some(Err(Error::not_modelled(
+            "The classic load balancer (API version 2012-06-01)",
+        ))),
         Service::AutoScaling => autoscaling::perform(cloud, action, &params),
         Service::ElasticLoadBalancing => elasticloadbalancing::perform(cloud, action, &params),
     };
-    response.unwrap_or_else(|| Err(not_an_action(service, action))).map_or_else(
-        |error| refusal(service, &error),
-        |response| Answer {
-            status: response.status,
-            body: String::from_utf8_lossy(&response.body).into_owned(),
-        },
-    )
+    response
+        .unwrap_or_else(|| Err(not_an_action(service, action)))
+        .map_or_else(
+            |error| refusal(service, &error),
+            |response| Answer {
+                status: response.status,
+                body: String::from_utf8_lossy(&response.body).into_owned(),
+            },
+        )
 }
 
 /// An error in AWS's shape.
 pub fn refusal(service: Service, error: &Error) -> Answer {
-    let response =
-        aws_query_error_response(error.status, error.code, &error.message, service.namespace());
+    let response = aws_query_error_response(
+        error.status,
+        error.code,
+        &error.message,
+        service.namespace(),
+    );
     Answer {
         status: error.status,
         body: String::from_utf8_lossy(&response.body).into_owned(),
@@ -87,7 +102,10 @@ pub fn refusal(service: Service, error: &Error) -> Answer {
 fn not_an_action(service: Service, action: &str) -> Error {
     Error::new(
         "InvalidAction",
-        format!("The action '{action}' of {} is not modelled by this local AWS", service.name()),
+        format!(
+            "The action '{action}' of {} is not modelled by this local AWS",
+            service.name()
+        ),
     )
 }
 

@@ -66,7 +66,11 @@ impl Action {
                     ..Default::default()
                 }
             }
-            Self::Fixed { status, content_type, body } => elb::Action {
+            Self::Fixed {
+                status,
+                content_type,
+                body,
+            } => elb::Action {
                 r#type: "fixed-response".into(),
                 fixed_response_config: Some(elb::FixedResponseActionConfig {
                     status_code: status.to_string(),
@@ -87,19 +91,26 @@ impl Cloud {
         let (Some(action), None) = (given.next(), given.next()) else {
             return Err(Error::new(
                 "InvalidLoadBalancerAction",
-                format!("Exactly one forward or fixed-response action is needed; {count} were given"),
+                format!(
+                    "Exactly one forward or fixed-response action is needed; {count} were given"
+                ),
             ));
         };
         match action.r#type.as_str() {
             "forward" => self.forward(action, load_balancer),
             "fixed-response" => fixed(action.fixed_response_config),
-            other => Err(Error::not_modelled(format!("A rule action of type '{other}'"))),
+            other => Err(Error::not_modelled(format!(
+                "A rule action of type '{other}'"
+            ))),
         }
     }
 
     fn forward(&self, action: elb::Action, load_balancer: &str) -> Result<Action> {
         let config = action.forward_config.unwrap_or_default();
-        let mut tuples = config.target_groups.map(|groups| groups.items).unwrap_or_default();
+        let mut tuples = config
+            .target_groups
+            .map(|groups| groups.items)
+            .unwrap_or_default();
         if let Some(arn) = action.target_group_arn {
             match tuples.as_slice() {
                 [] => tuples.push(elb::TargetGroupTuple {
@@ -119,10 +130,16 @@ impl Cloud {
         if tuples.is_empty() || tuples.len() > most {
             return Err(Error::new(
                 "InvalidLoadBalancerAction",
-                format!("A forward action names between 1 and {most} target groups, not {}", tuples.len()),
+                format!(
+                    "A forward action names between 1 and {most} target groups, not {}",
+                    tuples.len()
+                ),
             ));
         }
-        let groups = tuples.into_iter().map(weighted).collect::<Result<Vec<_>>>()?;
+        let groups = tuples
+            .into_iter()
+            .map(weighted)
+            .collect::<Result<Vec<_>>>()?;
         let distinct: BTreeSet<&str> = groups.iter().map(|group| group.arn.as_str()).collect();
         if distinct.len() < groups.len() {
             return Err(Error::new(
@@ -133,10 +150,12 @@ impl Cloud {
         for group in &groups {
             self.check_association(&group.arn, load_balancer)?;
         }
-        let sticky = config.target_group_stickiness_config.map(|config| Stickiness {
-            enabled: config.enabled.unwrap_or(false),
-            seconds: config.duration_seconds,
-        });
+        let sticky = config
+            .target_group_stickiness_config
+            .map(|config| Stickiness {
+                enabled: config.enabled.unwrap_or(false),
+                seconds: config.duration_seconds,
+            });
         if sticky.as_ref().is_some_and(|sticky| sticky.enabled) {
             return Err(Error::not_modelled("Target group stickiness"));
         }
@@ -151,10 +170,15 @@ impl Cloud {
     fn check_association(&self, arn: &str, load_balancer: &str) -> Result<()> {
         let group = self.target_group(arn)?;
         let associated = self.load_balancer_of(arn);
-        if associated.as_deref().is_some_and(|other| other != load_balancer) {
+        if associated
+            .as_deref()
+            .is_some_and(|other| other != load_balancer)
+        {
             return Err(Error::new(
                 "TargetGroupAssociationLimit",
-                format!("The following target groups cannot be associated with more than one load balancer: {arn}"),
+                format!(
+                    "The following target groups cannot be associated with more than one load balancer: {arn}"
+                ),
             ));
         }
         let balancer = self.load_balancer(load_balancer)?;
@@ -163,7 +187,9 @@ impl Cloud {
         {
             return Err(Error::new(
                 "InvalidConfigurationRequest",
-                format!("The following target groups are in VPC {theirs}, the load balancer is in {ours}: {arn}"),
+                format!(
+                    "The following target groups are in VPC {theirs}, the load balancer is in {ours}: {arn}"
+                ),
             ));
         }
         let most = self.settings.quotas.target_groups_per_load_balancer;
@@ -185,7 +211,9 @@ fn weighted(tuple: elb::TargetGroupTuple) -> Result<Weighted> {
     let parsed = u16::try_from(weight).ok().filter(|weight| *weight <= 999);
     match (tuple.target_group_arn, parsed) {
         (Some(arn), Some(weight)) => Ok(Weighted { arn, weight }),
-        (None, _) => Err(Error::validation("A target group of a forward action has no ARN")),
+        (None, _) => Err(Error::validation(
+            "A target group of a forward action has no ARN",
+        )),
         (Some(arn), None) => Err(Error::validation(format!(
             "Weight '{weight}' of target group '{arn}' must be between '0' and '999' inclusive"
         ))),
@@ -199,22 +227,39 @@ fn fixed(config: Option<elb::FixedResponseActionConfig>) -> Result<Action> {
             "A fixed-response action needs a FixedResponseConfig",
         ));
     };
-    let status = config.status_code.parse().ok().filter(|code| matches!(code / 100, 2 | 4 | 5));
+    let status = config
+        .status_code
+        .parse()
+        .ok()
+        .filter(|code| matches!(code / 100, 2 | 4 | 5));
     let Some(status) = status else {
         return Err(Error::validation(format!(
             "Fixed response code '{}' is not valid: it must be 2XX, 4XX or 5XX",
             config.status_code
         )));
     };
-    const TYPES: [&str; 5] =
-        ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
-    if let Some(unknown) = config.content_type.as_deref().filter(|kind| !TYPES.contains(kind)) {
+    const TYPES: [&str; 5] = [
+        "text/plain",
+        "text/css",
+        "text/html",
+        "application/javascript",
+        "application/json",
+    ];
+    if let Some(unknown) = config
+        .content_type
+        .as_deref()
+        .filter(|kind| !TYPES.contains(kind))
+    {
         return Err(Error::validation(format!(
             "Content type '{unknown}' is not one of {}",
             TYPES.join(", ")
         )));
     }
-    if config.message_body.as_ref().is_some_and(|body| body.len() > 1024) {
+    if config
+        .message_body
+        .as_ref()
+        .is_some_and(|body| body.len() > 1024)
+    {
         return Err(Error::validation("A fixed response has at most 1024 bytes"));
     }
     Ok(Action::Fixed {

@@ -14,23 +14,51 @@ const KNOWN: [(&str, &str, Value); 12] = [
     (DEREGISTRATION_DELAY, "300", Value::Between(0, 3600)),
     (SLOW_START, "0", Value::ZeroOr(30, 900)),
     (STICKINESS, "false", Value::OneOf(&["true", "false"])),
-    ("stickiness.type", "lb_cookie", Value::OneOf(&["lb_cookie", "app_cookie"])),
-    ("stickiness.lb_cookie.duration_seconds", "86400", Value::Between(1, 604_800)),
-    ("stickiness.app_cookie.duration_seconds", "86400", Value::Between(1, 604_800)),
+    (
+        "stickiness.type",
+        "lb_cookie",
+        Value::OneOf(&["lb_cookie", "app_cookie"]),
+    ),
+    (
+        "stickiness.lb_cookie.duration_seconds",
+        "86400",
+        Value::Between(1, 604_800),
+    ),
+    (
+        "stickiness.app_cookie.duration_seconds",
+        "86400",
+        Value::Between(1, 604_800),
+    ),
     ("stickiness.app_cookie.cookie_name", "", Value::Text),
     (
         "load_balancing.algorithm.type",
         "round_robin",
-        Value::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random"]),
+        Value::OneOf(&[
+            "round_robin",
+            "least_outstanding_requests",
+            "weighted_random",
+        ]),
     ),
     (
         "load_balancing.cross_zone.enabled",
         "use_load_balancer_configuration",
         Value::OneOf(&["true", "false", "use_load_balancer_configuration"]),
     ),
-    ("target_group_health.dns_failover.minimum_healthy_targets.count", "1", Value::Text),
-    ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Value::Text),
-    ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off", Value::Text),
+    (
+        "target_group_health.dns_failover.minimum_healthy_targets.count",
+        "1",
+        Value::Text,
+    ),
+    (
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count",
+        "1",
+        Value::Text,
+    ),
+    (
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
+        "off",
+        Value::Text,
+    ),
 ];
 
 enum Value {
@@ -53,13 +81,18 @@ impl Value {
                 number.is_some_and(|number| number == 0 || (*from..=*to).contains(&number)),
                 format!("0 or an integer between {from} and {to}"),
             ),
-            Self::OneOf(choices) => (choices.contains(&value), format!("one of {}", choices.join(", "))),
+            Self::OneOf(choices) => (
+                choices.contains(&value),
+                format!("one of {}", choices.join(", ")),
+            ),
             Self::Text => (true, String::new()),
         };
         if good {
             return Ok(());
         }
-        Err(Error::validation(format!("'{key}' attribute value '{value}' must be {wanted}")))
+        Err(Error::validation(format!(
+            "'{key}' attribute value '{value}' must be {wanted}"
+        )))
     }
 }
 
@@ -68,7 +101,12 @@ pub(super) struct Attributes(BTreeMap<&'static str, String>);
 
 impl Default for Attributes {
     fn default() -> Self {
-        Self(KNOWN.iter().map(|(key, default, _)| (*key, (*default).to_owned())).collect())
+        Self(
+            KNOWN
+                .iter()
+                .map(|(key, default, _)| (*key, (*default).to_owned()))
+                .collect(),
+        )
     }
 }
 
@@ -89,10 +127,14 @@ impl Attributes {
     fn with(&self, given: elb::TargetGroupAttributes) -> Result<Self> {
         let mut attributes = self.clone();
         for attribute in given.items {
-            let (key, value) =
-                (attribute.key.unwrap_or_default(), attribute.value.unwrap_or_default());
+            let (key, value) = (
+                attribute.key.unwrap_or_default(),
+                attribute.value.unwrap_or_default(),
+            );
             let Some((key, _, allowed)) = KNOWN.iter().find(|(known, _, _)| *known == key) else {
-                return Err(Error::validation(format!("Target group attribute key '{key}' is not recognized")));
+                return Err(Error::validation(format!(
+                    "Target group attribute key '{key}' is not recognized"
+                )));
             };
             allowed.check(key, &value)?;
             if *key == STICKINESS && value == "true" {
@@ -131,7 +173,11 @@ impl Cloud {
         request: &elb::DescribeTargetGroupAttributesInput,
     ) -> Result<elb::DescribeTargetGroupAttributesOutput> {
         Ok(elb::DescribeTargetGroupAttributesOutput {
-            attributes: Some(self.target_group(&request.target_group_arn)?.attributes.listed()),
+            attributes: Some(
+                self.target_group(&request.target_group_arn)?
+                    .attributes
+                    .listed(),
+            ),
         })
     }
 }

@@ -18,28 +18,43 @@ impl Conditions {
             let (into, config) = match field.as_str() {
                 "host-header" => (
                     &mut conditions.hosts,
-                    condition.host_header_config.and_then(|config| config.values),
+                    condition
+                        .host_header_config
+                        .and_then(|config| config.values),
                 ),
                 "path-pattern" => (
                     &mut conditions.paths,
-                    condition.path_pattern_config.and_then(|config| config.values),
+                    condition
+                        .path_pattern_config
+                        .and_then(|config| config.values),
                 ),
                 "http-header" | "http-request-method" | "query-string" | "source-ip" => {
                     return Err(Error::not_modelled(format!("A rule condition on {field}")));
                 }
                 _ => {
-                    return Err(Error::validation(format!("Condition field '{field}' is not valid")));
+                    return Err(Error::validation(format!(
+                        "Condition field '{field}' is not valid"
+                    )));
                 }
             };
             if condition.regex_values.is_some() {
-                return Err(Error::not_modelled("A rule condition with a regular expression"));
+                return Err(Error::not_modelled(
+                    "A rule condition with a regular expression",
+                ));
             }
-            let values = config.or(condition.values).map(|values| values.items).unwrap_or_default();
+            let values = config
+                .or(condition.values)
+                .map(|values| values.items)
+                .unwrap_or_default();
             if values.is_empty() {
-                return Err(Error::validation(format!("A '{field}' condition must have a value")));
+                return Err(Error::validation(format!(
+                    "A '{field}' condition must have a value"
+                )));
             }
             if !into.is_empty() {
-                return Err(Error::validation(format!("A rule can have only one '{field}' condition")));
+                return Err(Error::validation(format!(
+                    "A rule can have only one '{field}' condition"
+                )));
             }
             for value in &values {
                 check_pattern(&field, value)?;
@@ -83,7 +98,11 @@ impl Conditions {
 
 /// At most 128 characters of those that AWS allows.
 fn check_pattern(field: &str, value: &str) -> Result<()> {
-    let extra = if field == "host-header" { "-.*?" } else { "_-.$/~\"'@:+&*?" };
+    let extra = if field == "host-header" {
+        "-.*?"
+    } else {
+        "_-.$/~\"'@:+&*?"
+    };
     let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
     if value.is_empty() || value.len() > 128 || !value.chars().all(allowed) {
         return Err(Error::validation(format!(

@@ -55,7 +55,9 @@ impl HealthCheck {
             ));
         }
         if let Some(protocol) = given.protocol.filter(|protocol| protocol != "HTTP") {
-            return Err(Error::not_modelled(format!("A health check with protocol {protocol}")));
+            return Err(Error::not_modelled(format!(
+                "A health check with protocol {protocol}"
+            )));
         }
         let checked = Self {
             path: given.path.unwrap_or_else(|| self.path.clone()),
@@ -122,13 +124,22 @@ fn seconds(what: &str, given: Option<i32>, before: u16, from: u16, to: u16) -> R
     let Some(given) = given else {
         return Ok(before);
     };
-    u16::try_from(given).ok().filter(|value| (from..=to).contains(value)).ok_or_else(|| {
-        Error::validation(format!("Health check {what} '{given}' must be between '{from}' and '{to}' inclusive"))
-    })
+    u16::try_from(given)
+        .ok()
+        .filter(|value| (from..=to).contains(value))
+        .ok_or_else(|| {
+            Error::validation(format!(
+                "Health check {what} '{given}' must be between '{from}' and '{to}' inclusive"
+            ))
+        })
 }
 
 fn is_matcher(text: &str) -> bool {
-    let code = |text: &str| text.parse::<u16>().ok().filter(|code| (200..=499).contains(code));
+    let code = |text: &str| {
+        text.parse::<u16>()
+            .ok()
+            .filter(|code| (200..=499).contains(code))
+    };
     text.split(',').all(|part| match part.split_once('-') {
         Some((from, to)) => matches!((code(from), code(to)), (Some(from), Some(to)) if from <= to),
         None => code(part).is_some(),
@@ -143,26 +154,70 @@ mod tests {
     fn what_a_health_check_may_be() {
         for (given, complaint) in [
             (Given::default(), None),
-            (Given { path: Some("health".into()), ..Given::default() }, Some("must begin with a '/'")),
-            (Given { interval: Some(4), ..Given::default() }, Some("between '5' and '300'")),
-            (Given { timeout: Some(30), ..Given::default() }, Some("greater than the timeout")),
-            (Given { healthy_threshold: Some(1), ..Given::default() }, Some("between '2' and '10'")),
-            (Given { enabled: Some(false), ..Given::default() }, Some("must be true")),
-            (Given { port: Some("none".into()), ..Given::default() }, Some("traffic-port")),
+            (
+                Given {
+                    path: Some("health".into()),
+                    ..Given::default()
+                },
+                Some("must begin with a '/'"),
+            ),
+            (
+                Given {
+                    interval: Some(4),
+                    ..Given::default()
+                },
+                Some("between '5' and '300'"),
+            ),
+            (
+                Given {
+                    timeout: Some(30),
+                    ..Given::default()
+                },
+                Some("greater than the timeout"),
+            ),
+            (
+                Given {
+                    healthy_threshold: Some(1),
+                    ..Given::default()
+                },
+                Some("between '2' and '10'"),
+            ),
+            (
+                Given {
+                    enabled: Some(false),
+                    ..Given::default()
+                },
+                Some("must be true"),
+            ),
+            (
+                Given {
+                    port: Some("none".into()),
+                    ..Given::default()
+                },
+                Some("traffic-port"),
+            ),
         ] {
             let answer = HealthCheck::default().with(given);
             match complaint {
                 None => assert_eq!(answer.unwrap(), HealthCheck::default()),
-                Some(complaint) => assert!(answer.unwrap_err().message.contains(complaint), "{complaint}"),
+                Some(complaint) => assert!(
+                    answer.unwrap_err().message.contains(complaint),
+                    "{complaint}"
+                ),
             }
         }
     }
 
     #[test]
     fn matchers() {
-        for (text, good) in
-            [("200", true), ("200,202", true), ("200-299,404", true), ("", false), ("500", false), ("300-200", false)]
-        {
+        for (text, good) in [
+            ("200", true),
+            ("200,202", true),
+            ("200-299,404", true),
+            ("", false),
+            ("500", false),
+            ("300-200", false),
+        ] {
             assert_eq!(is_matcher(text), good, "{text}");
         }
     }

@@ -20,9 +20,14 @@ fn checked_port(port: Option<i32>) -> Result<u16> {
     let Some(port) = port else {
         return Err(Error::validation("A listener port must be specified"));
     };
-    u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| {
-        Error::validation(format!("Listener port '{port}' must be between '1' and '65535' inclusive"))
-    })
+    u16::try_from(port)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| {
+            Error::validation(format!(
+                "Listener port '{port}' must be between '1' and '65535' inclusive"
+            ))
+        })
 }
 
 fn check_protocol(protocol: Option<&str>) -> Result<()> {
@@ -39,13 +44,19 @@ fn check_protocol(protocol: Option<&str>) -> Result<()> {
 
 impl Cloud {
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html>
-    pub fn create_listener(&mut self, request: elb::CreateListenerInput) -> Result<elb::CreateListenerOutput> {
+    pub fn create_listener(
+        &mut self,
+        request: elb::CreateListenerInput,
+    ) -> Result<elb::CreateListenerOutput> {
         let balancer_arn = request.load_balancer_arn;
         self.load_balancer(&balancer_arn)?;
         check_protocol(request.protocol.as_deref())?;
         let port = checked_port(request.port)?;
         self.check_port_free(&balancer_arn, port, None)?;
-        let mine = self.listeners.values().filter(|listener| listener.load_balancer == balancer_arn);
+        let mine = self
+            .listeners
+            .values()
+            .filter(|listener| listener.load_balancer == balancer_arn);
         let most = self.settings.quotas.listeners_per_load_balancer;
         if mine.count() >= most {
             return Err(Error::new(
@@ -55,7 +66,10 @@ impl Cloud {
         }
         let action = self.action(request.default_actions, &balancer_arn)?;
         let tags = super::resource_tags::parse(request.tags)?;
-        let path = balancer_arn.split_once(":loadbalancer/").map_or("", |(_, path)| path).to_owned();
+        let path = balancer_arn
+            .split_once(":loadbalancer/")
+            .map_or("", |(_, path)| path)
+            .to_owned();
         let suffix = self.ids.hex(16);
         let arn = self.balancing_arn(&format!("listener/{path}/{suffix}"));
         let rule_suffix = self.ids.hex(16);
@@ -87,12 +101,17 @@ impl Cloud {
 
     /// One machine has each port once, so a port is taken whichever load balancer listens there.
     fn check_port_free(&self, balancer: &str, port: u16, but: Option<&str>) -> Result<()> {
-        let mut others = self.listeners.values().filter(|listener| but != Some(listener.arn.as_str()));
+        let mut others = self
+            .listeners
+            .values()
+            .filter(|listener| but != Some(listener.arn.as_str()));
         match others.find(|listener| listener.port == port) {
             None => Ok(()),
             Some(listener) if listener.load_balancer == balancer => Err(Error::new(
                 "DuplicateListener",
-                format!("A listener already exists on this port for this load balancer '{balancer}'"),
+                format!(
+                    "A listener already exists on this port for this load balancer '{balancer}'"
+                ),
             )),
             Some(listener) => Err(Error::new(
                 "InvalidConfigurationRequest",
@@ -124,23 +143,35 @@ impl Cloud {
     }
 
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_ModifyListener.html>
-    pub fn modify_listener(&mut self, request: elb::ModifyListenerInput) -> Result<elb::ModifyListenerOutput> {
+    pub fn modify_listener(
+        &mut self,
+        request: elb::ModifyListenerInput,
+    ) -> Result<elb::ModifyListenerOutput> {
         let arn = request.listener_arn;
         let balancer = self.listener(&arn)?.load_balancer.clone();
         if request.protocol.is_some() {
             check_protocol(request.protocol.as_deref())?;
         }
-        let port = request.port.map(|port| checked_port(Some(port))).transpose()?;
+        let port = request
+            .port
+            .map(|port| checked_port(Some(port)))
+            .transpose()?;
         if let Some(port) = port {
             self.check_port_free(&balancer, port, Some(&arn))?;
         }
-        let action = request.default_actions.filter(|actions| !actions.items.is_empty());
-        let action = action.map(|actions| self.action(actions, &balancer)).transpose()?;
+        let action = request
+            .default_actions
+            .filter(|actions| !actions.items.is_empty());
+        let action = action
+            .map(|actions| self.action(actions, &balancer))
+            .transpose()?;
         if let (Some(port), Some(listener)) = (port, self.listeners.get_mut(&arn)) {
             listener.port = port;
         }
         let rule = self.default_rule(&arn).map(|rule| rule.arn.clone());
-        if let (Some(action), Some(rule)) = (action, rule.and_then(|rule| self.rules.get_mut(&rule))) {
+        if let (Some(action), Some(rule)) =
+            (action, rule.and_then(|rule| self.rules.get_mut(&rule)))
+        {
             rule.action = action;
         }
         Ok(elb::ModifyListenerOutput {
@@ -149,7 +180,10 @@ impl Cloud {
     }
 
     /// With its rules. <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeleteListener.html>
-    pub fn delete_listener(&mut self, request: &elb::DeleteListenerInput) -> Result<elb::DeleteListenerOutput> {
+    pub fn delete_listener(
+        &mut self,
+        request: &elb::DeleteListenerInput,
+    ) -> Result<elb::DeleteListenerOutput> {
         let arn = &request.listener_arn;
         self.listener(arn)?;
         self.listeners.remove(arn);
@@ -158,8 +192,14 @@ impl Cloud {
     }
 
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeListeners.html>
-    pub fn describe_listeners(&self, request: elb::DescribeListenersInput) -> Result<elb::DescribeListenersOutput> {
-        let arns = request.listener_arns.map(|arns| arns.items).unwrap_or_default();
+    pub fn describe_listeners(
+        &self,
+        request: elb::DescribeListenersInput,
+    ) -> Result<elb::DescribeListenersOutput> {
+        let arns = request
+            .listener_arns
+            .map(|arns| arns.items)
+            .unwrap_or_default();
         for arn in &arns {
             self.listener(arn)?;
         }
@@ -167,10 +207,14 @@ impl Cloud {
         if let Some(balancer) = &balancer {
             self.load_balancer(balancer)?;
         } else if arns.is_empty() {
-            return Err(Error::validation("You must specify either listener ARNs or a load balancer ARN"));
+            return Err(Error::validation(
+                "You must specify either listener ARNs or a load balancer ARN",
+            ));
         }
         let found = self.listeners.values().filter(|listener| {
-            balancer.as_ref().is_none_or(|balancer| listener.load_balancer == *balancer)
+            balancer
+                .as_ref()
+                .is_none_or(|balancer| listener.load_balancer == *balancer)
                 && (arns.is_empty() || arns.contains(&listener.arn))
         });
         let (found, next_marker) = paging::page(
@@ -180,7 +224,10 @@ impl Cloud {
             paging::page_size(request.page_size)?,
             paging::bad_marker,
         )?;
-        let listeners = found.iter().map(|arn| self.listed_listener(arn)).collect::<Result<Vec<_>>>()?;
+        let listeners = found
+            .iter()
+            .map(|arn| self.listed_listener(arn))
+            .collect::<Result<Vec<_>>>()?;
         Ok(elb::DescribeListenersOutput {
             listeners: Some(listeners.into()),
             next_marker,

@@ -35,14 +35,27 @@ impl Cloud {
         }
         match request.r#type.as_deref() {
             None | Some("application") => {}
-            Some(other) => return Err(Error::not_modelled(format!("A load balancer of type {other}"))),
+            Some(other) => {
+                return Err(Error::not_modelled(format!(
+                    "A load balancer of type {other}"
+                )));
+            }
         }
         let scheme = request.scheme.unwrap_or_else(|| "internet-facing".into());
         if !matches!(scheme.as_str(), "internet-facing" | "internal") {
-            return Err(Error::new("InvalidScheme", format!("Scheme '{scheme}' is not valid")));
+            return Err(Error::new(
+                "InvalidScheme",
+                format!("Scheme '{scheme}' is not valid"),
+            ));
         }
-        let mut subnets = request.subnets.map(|subnets| subnets.items).unwrap_or_default();
-        let mappings = request.subnet_mappings.map(|mappings| mappings.items).unwrap_or_default();
+        let mut subnets = request
+            .subnets
+            .map(|subnets| subnets.items)
+            .unwrap_or_default();
+        let mappings = request
+            .subnet_mappings
+            .map(|mappings| mappings.items)
+            .unwrap_or_default();
         subnets.extend(mappings.into_iter().filter_map(|mapping| mapping.subnet_id));
         let zones: Vec<String> = subnets.iter().map(|subnet| self.zone_of(subnet)).collect();
         let distinct: std::collections::BTreeSet<&String> = zones.iter().collect();
@@ -52,9 +65,18 @@ impl Cloud {
             ));
         }
         let tags = super::resource_tags::parse(request.tags)?;
-        let security_groups = request.security_groups.map(|groups| groups.items).unwrap_or_default();
-        if let Some(existing) = self.load_balancers.values().find(|balancer| balancer.name == name) {
-            if existing.subnets == subnets && existing.scheme == scheme && existing.security_groups == security_groups
+        let security_groups = request
+            .security_groups
+            .map(|groups| groups.items)
+            .unwrap_or_default();
+        if let Some(existing) = self
+            .load_balancers
+            .values()
+            .find(|balancer| balancer.name == name)
+        {
+            if existing.subnets == subnets
+                && existing.scheme == scheme
+                && existing.security_groups == security_groups
             {
                 return Ok(elb::CreateLoadBalancerOutput {
                     load_balancers: Some(vec![self.listed_load_balancer(existing)].into()),
@@ -62,16 +84,23 @@ impl Cloud {
             }
             return Err(Error::new(
                 "DuplicateLoadBalancerName",
-                format!("A load balancer with the same name '{name}' exists, but with different settings"),
+                format!(
+                    "A load balancer with the same name '{name}' exists, but with different settings"
+                ),
             ));
         }
         if self.load_balancers.len() >= self.settings.quotas.load_balancers {
             return Err(Error::new(
                 "TooManyLoadBalancers",
-                format!("There may be at most {} load balancers", self.settings.quotas.load_balancers),
+                format!(
+                    "There may be at most {} load balancers",
+                    self.settings.quotas.load_balancers
+                ),
             ));
         }
-        let vpc = subnets.iter().find_map(|subnet| self.subnets.get(subnet)?.vpc.clone());
+        let vpc = subnets
+            .iter()
+            .find_map(|subnet| self.subnets.get(subnet)?.vpc.clone());
         let suffix = self.ids.hex(16);
         let arn = self.balancing_arn(&format!("loadbalancer/app/{name}/{suffix}"));
         let balancer = LoadBalancer {
@@ -125,13 +154,20 @@ impl Cloud {
         &self,
         request: elb::DescribeLoadBalancersInput,
     ) -> Result<elb::DescribeLoadBalancersOutput> {
-        let arns = request.load_balancer_arns.map(|arns| arns.items).unwrap_or_default();
+        let arns = request
+            .load_balancer_arns
+            .map(|arns| arns.items)
+            .unwrap_or_default();
         let names = request.names.map(|names| names.items).unwrap_or_default();
         for arn in &arns {
             self.load_balancer(arn)?;
         }
         for name in &names {
-            if !self.load_balancers.values().any(|balancer| balancer.name == *name) {
+            if !self
+                .load_balancers
+                .values()
+                .any(|balancer| balancer.name == *name)
+            {
                 return Err(Error::new(
                     "LoadBalancerNotFound",
                     format!("Load balancers '[{name}]' not found"),
@@ -140,8 +176,9 @@ impl Cloud {
         }
         let all = arns.is_empty() && names.is_empty();
         let found = self.load_balancers.values();
-        let found =
-            found.filter(|balancer| all || arns.contains(&balancer.arn) || names.contains(&balancer.name));
+        let found = found.filter(|balancer| {
+            all || arns.contains(&balancer.arn) || names.contains(&balancer.name)
+        });
         let (found, next_marker) = paging::page(
             found.collect(),
             |balancer| balancer.arn.clone(),
@@ -151,7 +188,10 @@ impl Cloud {
         )?;
         Ok(elb::DescribeLoadBalancersOutput {
             load_balancers: Some(
-                found.into_iter().map(|balancer| self.listed_load_balancer(balancer)).collect(),
+                found
+                    .into_iter()
+                    .map(|balancer| self.listed_load_balancer(balancer))
+                    .collect(),
             ),
             next_marker,
         })
@@ -165,9 +205,11 @@ impl Cloud {
     ) -> Result<elb::DeleteLoadBalancerOutput> {
         let arn = &request.load_balancer_arn;
         self.load_balancers.remove(arn);
-        self.listeners.retain(|_, listener| listener.load_balancer != *arn);
+        self.listeners
+            .retain(|_, listener| listener.load_balancer != *arn);
         let listeners = &self.listeners;
-        self.rules.retain(|_, rule| listeners.contains_key(&rule.listener));
+        self.rules
+            .retain(|_, rule| listeners.contains_key(&rule.listener));
         Ok(elb::DeleteLoadBalancerOutput::default())
     }
 }

@@ -18,7 +18,7 @@ mod targets;
 pub(super) use action::Action;
 pub(super) use listener::Listener;
 pub(super) use load_balancer::LoadBalancer;
-pub(super) use rule::{Priority, Rule};
+pub(super) use rule::Rule;
 pub(super) use target::TargetKey;
 pub(super) use target_group::TargetGroup;
 
@@ -26,9 +26,12 @@ use super::{Cloud, Error, Result};
 
 impl Cloud {
     fn load_balancer(&self, arn: &str) -> Result<&LoadBalancer> {
-        self.load_balancers
-            .get(arn)
-            .ok_or_else(|| Error::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
+        self.load_balancers.get(arn).ok_or_else(|| {
+            Error::new(
+                "LoadBalancerNotFound",
+                format!("Load balancer '{arn}' not found"),
+            )
+        })
     }
 
     fn listener(&self, arn: &str) -> Result<&Listener> {
@@ -44,11 +47,15 @@ impl Cloud {
     }
 
     fn target_group(&self, arn: &str) -> Result<&TargetGroup> {
-        self.target_groups.get(arn).ok_or_else(|| no_target_group(arn))
+        self.target_groups
+            .get(arn)
+            .ok_or_else(|| no_target_group(arn))
     }
 
     fn target_group_mut(&mut self, arn: &str) -> Result<&mut TargetGroup> {
-        self.target_groups.get_mut(arn).ok_or_else(|| no_target_group(arn))
+        self.target_groups
+            .get_mut(arn)
+            .ok_or_else(|| no_target_group(arn))
     }
 
     /// `arn:aws:elasticloadbalancing:<region>:<account>:<rest>`.
@@ -59,5 +66,8 @@ impl Cloud {
 }
 
 fn no_target_group(arn: &str) -> Error {
-    Error::new("TargetGroupNotFound", format!("Target groups '{arn}' not found"))
+    Error::new(
+        "TargetGroupNotFound",
+        format!("Target groups '{arn}' not found"),
+    )
 }

@@ -12,9 +12,13 @@ const RESOURCES_PER_CALL: usize = 20;
 
 pub(super) fn parse(given: Option<elb::TagList>) -> Result<Tags> {
     let given = given.map(|tags| tags.items).unwrap_or_default();
-    let pairs = given.iter().map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()));
+    let pairs = given
+        .iter()
+        .map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()));
     limits::tags(pairs, "DuplicateTagKeys")?;
-    let tags = given.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default()));
+    let tags = given
+        .into_iter()
+        .map(|tag| (tag.key, tag.value.unwrap_or_default()));
     checked(tags.collect())
 }
 
@@ -22,7 +26,10 @@ fn checked(tags: Tags) -> Result<Tags> {
     if tags.len() > limits::TAGS_PER_RESOURCE {
         return Err(Error::new(
             "TooManyTags",
-            format!("A resource may have at most {} tags", limits::TAGS_PER_RESOURCE),
+            format!(
+                "A resource may have at most {} tags",
+                limits::TAGS_PER_RESOURCE
+            ),
         ));
     }
     Ok(tags)
@@ -40,7 +47,10 @@ fn check_count(arns: &[String]) -> Result<()> {
 
 impl Cloud {
     fn tags_of(&self, arn: &str) -> Result<&Tags> {
-        let kind = arn.split(':').nth(5).and_then(|rest| rest.split('/').next());
+        let kind = arn
+            .split(':')
+            .nth(5)
+            .and_then(|rest| rest.split('/').next());
         match kind {
             Some("loadbalancer") => Ok(&self.load_balancer(arn)?.tags),
             Some("listener") => Ok(&self.listener(arn)?.tags),
@@ -51,8 +61,14 @@ impl Cloud {
     }
 
     fn set_tags(&mut self, arn: &str, tags: Tags) {
-        let balancer = self.load_balancers.get_mut(arn).map(|balancer| &mut balancer.tags);
-        let listener = self.listeners.get_mut(arn).map(|listener| &mut listener.tags);
+        let balancer = self
+            .load_balancers
+            .get_mut(arn)
+            .map(|balancer| &mut balancer.tags);
+        let listener = self
+            .listeners
+            .get_mut(arn)
+            .map(|listener| &mut listener.tags);
         let rule = self.rules.get_mut(arn).map(|rule| &mut rule.tags);
         let group = self.target_groups.get_mut(arn).map(|group| &mut group.tags);
         if let Some(place) = balancer.or(listener).or(rule).or(group) {
@@ -91,7 +107,10 @@ impl Cloud {
     }
 
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html>
-    pub fn describe_tags(&self, request: &elb::DescribeTagsInput) -> Result<elb::DescribeTagsOutput> {
+    pub fn describe_tags(
+        &self,
+        request: &elb::DescribeTagsInput,
+    ) -> Result<elb::DescribeTagsOutput> {
         check_count(&request.resource_arns.items)?;
         let mut described = Vec::new();
         for arn in &request.resource_arns.items {

@@ -18,8 +18,12 @@ impl Cloud {
             .values()
             .filter_map(|listener| {
                 let rules = self.rules_of(&listener.arn);
-                let default = rules.iter().find(|rule| rule.priority == Priority::Default)?;
-                let rules = rules.iter().filter(|rule| rule.priority != Priority::Default);
+                let default = rules
+                    .iter()
+                    .find(|rule| rule.priority == Priority::Default)?;
+                let rules = rules
+                    .iter()
+                    .filter(|rule| rule.priority != Priority::Default);
                 Some(routes::Listener {
                     port: listener.port,
                     rules: rules.map(|rule| self.routed_rule(rule)).collect(),
@@ -41,10 +45,17 @@ impl Cloud {
 
     fn routed_action(&self, action: &Action) -> routes::Action {
         match action {
-            Action::Forward { groups, .. } => {
-                routes::Action::Forward(groups.iter().map(|group| self.routed_group(group)).collect())
-            }
-            Action::Fixed { status, content_type, body } => routes::Action::FixedResponse {
+            Action::Forward { groups, .. } => routes::Action::Forward(
+                groups
+                    .iter()
+                    .map(|group| self.routed_group(group))
+                    .collect(),
+            ),
+            Action::Fixed {
+                status,
+                content_type,
+                body,
+            } => routes::Action::FixedResponse {
                 status: *status,
                 content_type: content_type.clone().unwrap_or_else(|| "text/plain".into()),
                 body: body.clone().unwrap_or_default(),
@@ -55,13 +66,23 @@ impl Cloud {
     /// The healthy targets; all that are registered where none is healthy.
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-health>
     fn routed_group(&self, group: &Weighted) -> routes::WeightedGroup {
-        let targets = self.target_groups.get(&group.arn).map(|group| &group.targets);
-        let registered = targets.into_iter().flatten().filter(|(_, target)| target.is_registered());
+        let targets = self
+            .target_groups
+            .get(&group.arn)
+            .map(|group| &group.targets);
+        let registered = targets
+            .into_iter()
+            .flatten()
+            .filter(|(_, target)| target.is_registered());
         let registered: Vec<(SocketAddr, bool)> = registered
-            .filter_map(|(key, target)| Some((self.target_address(key)?, target.state == State::Healthy)))
+            .filter_map(|(key, target)| {
+                Some((self.target_address(key)?, target.state == State::Healthy))
+            })
             .collect();
         let any = registered.iter().any(|(_, healthy)| *healthy);
-        let targets = registered.into_iter().filter(|(_, healthy)| *healthy || !any);
+        let targets = registered
+            .into_iter()
+            .filter(|(_, healthy)| *healthy || !any);
         routes::WeightedGroup {
             target_group_arn: group.arn.clone(),
             weight: group.weight,

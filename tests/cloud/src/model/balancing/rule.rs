@@ -27,7 +27,9 @@ pub(in super::super) enum Priority {
 
 impl Priority {
     fn parse(number: i32) -> Result<Self> {
-        let number = u16::try_from(number).ok().filter(|number| (1..=50_000).contains(number));
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|number| (1..=50_000).contains(number));
         number.map(Self::Number).ok_or_else(|| {
             Error::validation("Rule priority must be between '1' and '50000' inclusive")
         })
@@ -59,8 +61,11 @@ impl Rule {
 impl Cloud {
     /// The rules of a listener in the order in which they are tried.
     pub(in super::super) fn rules_of(&self, listener: &str) -> Vec<&Rule> {
-        let mut rules: Vec<&Rule> =
-            self.rules.values().filter(|rule| rule.listener == listener).collect();
+        let mut rules: Vec<&Rule> = self
+            .rules
+            .values()
+            .filter(|rule| rule.listener == listener)
+            .collect();
         rules.sort_by_key(|rule| rule.priority);
         rules
     }
@@ -79,7 +84,10 @@ impl Cloud {
             .into_iter()
             .any(|rule| rule.priority == priority && !but.contains(&rule.arn.as_str()));
         if taken {
-            return Err(Error::new("PriorityInUse", format!("Priority '{priority}' is currently in use")));
+            return Err(Error::new(
+                "PriorityInUse",
+                format!("Priority '{priority}' is currently in use"),
+            ));
         }
         Ok(())
     }
@@ -96,19 +104,27 @@ impl Cloud {
         let most = self.settings.quotas.rules_per_load_balancer;
         let others = self.rules.values().filter(|rule| {
             rule.priority != Priority::Default
-                && self.listeners.get(&rule.listener).is_some_and(|other| other.load_balancer == balancer)
+                && self
+                    .listeners
+                    .get(&rule.listener)
+                    .is_some_and(|other| other.load_balancer == balancer)
         });
         if others.count() >= most {
             return Err(Error::new(
                 "TooManyRules",
-                format!("A load balancer may have at most {most} rules, not counting default rules"),
+                format!(
+                    "A load balancer may have at most {most} rules, not counting default rules"
+                ),
             ));
         }
         let values = self.settings.quotas.condition_values_per_rule;
         let conditions = Conditions::parse(request.conditions, values)?;
         let action = self.action(request.actions, &balancer)?;
         let tags = super::resource_tags::parse(request.tags)?;
-        let path = listener.split_once(":listener/").map_or("", |(_, path)| path).to_owned();
+        let path = listener
+            .split_once(":listener/")
+            .map_or("", |(_, path)| path)
+            .to_owned();
         let suffix = self.ids.hex(16);
         let arn = self.balancing_arn(&format!("listener-rule/{path}/{suffix}"));
         let rule = Rule {
@@ -133,7 +149,10 @@ impl Cloud {
         if rule.priority == Priority::Default {
             return Err(Error::new(
                 "OperationNotPermitted",
-                format!("Default rule '{}' cannot be modified: modify its listener", rule.arn),
+                format!(
+                    "Default rule '{}' cannot be modified: modify its listener",
+                    rule.arn
+                ),
             ));
         }
         if request.transforms.is_some() {
@@ -141,10 +160,16 @@ impl Cloud {
         }
         let balancer = self.listener(&rule.listener)?.load_balancer.clone();
         let values = self.settings.quotas.condition_values_per_rule;
-        let conditions = request.conditions.filter(|conditions| !conditions.items.is_empty());
-        let conditions = conditions.map(|given| Conditions::parse(given, values)).transpose()?;
+        let conditions = request
+            .conditions
+            .filter(|conditions| !conditions.items.is_empty());
+        let conditions = conditions
+            .map(|given| Conditions::parse(given, values))
+            .transpose()?;
         let action = request.actions.filter(|actions| !actions.items.is_empty());
-        let action = action.map(|given| self.action(given, &balancer)).transpose()?;
+        let action = action
+            .map(|given| self.action(given, &balancer))
+            .transpose()?;
         let Some(rule) = self.rules.get_mut(&request.rule_arn) else {
             return Ok(elb::ModifyRuleOutput::default());
         };
@@ -179,7 +204,10 @@ impl Cloud {
         request: &elb::SetRulePrioritiesInput,
     ) -> Result<elb::SetRulePrioritiesOutput> {
         let pairs = &request.rule_priorities.items;
-        let moved: Vec<&str> = pairs.iter().filter_map(|pair| pair.rule_arn.as_deref()).collect();
+        let moved: Vec<&str> = pairs
+            .iter()
+            .filter_map(|pair| pair.rule_arn.as_deref())
+            .collect();
         let mut wanted = BTreeMap::new();
         let mut places = std::collections::BTreeSet::new();
         for pair in pairs {
@@ -213,16 +241,20 @@ impl Cloud {
     }
 
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeRules.html>
-    pub fn describe_rules(&self, request: elb::DescribeRulesInput) -> Result<elb::DescribeRulesOutput> {
+    pub fn describe_rules(
+        &self,
+        request: elb::DescribeRulesInput,
+    ) -> Result<elb::DescribeRulesOutput> {
         let arns = request.rule_arns.map(|arns| arns.items).unwrap_or_default();
         let found = match (&request.listener_arn, arns.is_empty()) {
             (Some(listener), true) => {
                 self.listener(listener)?;
                 self.rules_of(listener)
             }
-            (None, false) => {
-                arns.iter().map(|arn| self.rule(arn)).collect::<Result<Vec<_>>>()?
-            }
+            (None, false) => arns
+                .iter()
+                .map(|arn| self.rule(arn))
+                .collect::<Result<Vec<_>>>()?,
             _ => {
                 return Err(Error::validation(
                     "You must specify either a listener ARN or rule ARNs, and not both",
@@ -231,7 +263,7 @@ impl Cloud {
         };
         let (found, next_marker) = paging::page(
             found,
-            |rule| rule.arn.clone(),
+            |rule| format!("{:0>7} {}", rule.priority.to_string(), rule.arn),
             request.marker.as_deref(),
             paging::page_size(request.page_size)?,
             paging::bad_marker,

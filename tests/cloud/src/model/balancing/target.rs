@@ -70,7 +70,11 @@ impl Target {
     /// Follows its target group into use or out of it.
     pub(super) fn set_used(&mut self, used: bool, registered_at: Timestamp) {
         match (&self.state, used) {
-            (State::Unused, true) => self.state = State::Registering { until: registered_at },
+            (State::Unused, true) => {
+                self.state = State::Registering {
+                    until: registered_at,
+                }
+            }
             (State::Unused | State::Draining { .. }, _) | (_, true) => {}
             (_, false) => *self = Self::new(),
         }
@@ -113,7 +117,11 @@ impl Target {
                 "Target.DeregistrationInProgress",
                 "Target deregistration is in progress".into(),
             ),
-            _ if dead => ("unused", "Target.InvalidState", "Target is in the terminated state".into()),
+            _ if dead => (
+                "unused",
+                "Target.InvalidState",
+                "Target is in the terminated state".into(),
+            ),
             State::Unused => (
                 "unused",
                 "Target.NotInUse",
@@ -143,9 +151,11 @@ impl Target {
             State::Unhealthy(Failure::TimedOut) => {
                 ("unhealthy", "Target.Timeout", "Request timed out".into())
             }
-            State::Unhealthy(Failure::Failed) => {
-                ("unhealthy", "Target.FailedHealthChecks", "Health checks failed".into())
-            }
+            State::Unhealthy(Failure::Failed) => (
+                "unhealthy",
+                "Target.FailedHealthChecks",
+                "Health checks failed".into(),
+            ),
         };
         elb::TargetHealth {
             state: Some(state.into()),
@@ -174,7 +184,11 @@ mod tests {
             target.checked(&outcome, 3, 2);
         }
         let health = target.health(false);
-        [health.state, health.reason].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [health.state, health.reason]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Kind {
         match text {
             None | Some("instance") => Ok(Self::Instance),
             Some("ip") => Ok(Self::Ip),
-            Some(other) => Err(Error::not_modelled(format!("A target group of type {other}"))),
+            Some(other) => Err(Error::not_modelled(format!(
+                "A target group of type {other}"
+            ))),
         }
     }
 
@@ -54,7 +56,10 @@ impl TargetGroup {
     }
 
     pub(super) fn of(&self, id: &str) -> impl Iterator<Item = &Target> {
-        self.targets.iter().filter(move |(key, _)| key.id == id).map(|(_, target)| target)
+        self.targets
+            .iter()
+            .filter(move |(key, _)| key.id == id)
+            .map(|(_, target)| target)
     }
 
     pub(in super::super) fn has_healthy(&self, id: &str) -> bool {
@@ -65,9 +70,18 @@ impl TargetGroup {
         self.of(id).any(Target::is_registered)
     }
 
-    pub(in super::super) fn checked(&mut self, key: &TargetKey, check: u64, outcome: &CheckOutcome) {
+    pub(in super::super) fn checked(
+        &mut self,
+        key: &TargetKey,
+        check: u64,
+        outcome: &CheckOutcome,
+    ) {
         let (healthy, unhealthy) = (self.check.healthy_threshold, self.check.unhealthy_threshold);
-        if let Some(target) = self.targets.get_mut(key).filter(|target| target.check == Some(check)) {
+        if let Some(target) = self
+            .targets
+            .get_mut(key)
+            .filter(|target| target.check == Some(check))
+        {
             target.checked(outcome, healthy, unhealthy);
         }
     }
@@ -85,17 +99,29 @@ impl Cloud {
         match request.protocol.as_deref() {
             Some("HTTP") => {}
             None => return Err(Error::validation("A protocol must be specified")),
-            Some(other) => return Err(Error::not_modelled(format!("A target group with protocol {other}"))),
+            Some(other) => {
+                return Err(Error::not_modelled(format!(
+                    "A target group with protocol {other}"
+                )));
+            }
         }
-        if let Some(version) = request.protocol_version.filter(|version| version != "HTTP1") {
+        if let Some(version) = request
+            .protocol_version
+            .filter(|version| version != "HTTP1")
+        {
             return Err(Error::not_modelled(format!("Protocol version {version}")));
         }
         let Some(port) = request.port else {
             return Err(Error::validation("A port must be specified"));
         };
-        let port = u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| {
-            Error::validation(format!("Target group port '{port}' must be between '1' and '65535' inclusive"))
-        })?;
+        let port = u16::try_from(port)
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| {
+                Error::validation(format!(
+                    "Target group port '{port}' must be between '1' and '65535' inclusive"
+                ))
+            })?;
         if request.vpc_id.is_none() {
             return Err(Error::validation("A VPC ID must be specified"));
         }
@@ -111,7 +137,11 @@ impl Cloud {
             matcher: request.matcher,
         })?;
         let tags = super::resource_tags::parse(request.tags)?;
-        if let Some(existing) = self.target_groups.values().find(|group| group.name == request.name) {
+        if let Some(existing) = self
+            .target_groups
+            .values()
+            .find(|group| group.name == request.name)
+        {
             let same = (existing.kind, existing.port, &existing.vpc, &existing.check)
                 == (kind, port, &request.vpc_id, &check);
             if same {
@@ -121,13 +151,19 @@ impl Cloud {
             }
             return Err(Error::new(
                 "DuplicateTargetGroupName",
-                format!("A target group with the same name '{}' exists, but with different settings", request.name),
+                format!(
+                    "A target group with the same name '{}' exists, but with different settings",
+                    request.name
+                ),
             ));
         }
         if self.target_groups.len() >= self.settings.quotas.target_groups {
             return Err(Error::new(
                 "TooManyTargetGroups",
-                format!("There may be at most {} target groups", self.settings.quotas.target_groups),
+                format!(
+                    "There may be at most {} target groups",
+                    self.settings.quotas.target_groups
+                ),
             ));
         }
         let suffix = self.ids.hex(16);

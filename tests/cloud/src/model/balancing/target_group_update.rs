@@ -11,7 +11,10 @@ impl Cloud {
         &self,
         request: elb::DescribeTargetGroupsInput,
     ) -> Result<elb::DescribeTargetGroupsOutput> {
-        let arns = request.target_group_arns.map(|arns| arns.items).unwrap_or_default();
+        let arns = request
+            .target_group_arns
+            .map(|arns| arns.items)
+            .unwrap_or_default();
         let names = request.names.map(|names| names.items).unwrap_or_default();
         let balancer = request.load_balancer_arn;
         let ways = [!arns.is_empty(), !names.is_empty(), balancer.is_some()];
@@ -24,12 +27,19 @@ impl Cloud {
             self.load_balancer(balancer)?;
         }
         let lag = self.settings.describe_lag;
-        let known = self.target_groups.values().filter(|group| group.created + lag <= self.now);
+        let known = self
+            .target_groups
+            .values()
+            .filter(|group| group.created + lag <= self.now);
         let known: Vec<_> = known.collect();
         let unknown = arns
             .iter()
             .find(|arn| !known.iter().any(|group| group.arn == **arn))
-            .or_else(|| names.iter().find(|name| !known.iter().any(|group| group.name == **name)));
+            .or_else(|| {
+                names
+                    .iter()
+                    .find(|name| !known.iter().any(|group| group.name == **name))
+            });
         if let Some(unknown) = unknown {
             return Err(Error::new(
                 "TargetGroupNotFound",
@@ -39,7 +49,9 @@ impl Cloud {
         let found = known.into_iter().filter(|group| match &balancer {
             Some(balancer) => self.load_balancer_of(&group.arn).as_ref() == Some(balancer),
             None => {
-                (arns.is_empty() && names.is_empty()) || arns.contains(&group.arn) || names.contains(&group.name)
+                (arns.is_empty() && names.is_empty())
+                    || arns.contains(&group.arn)
+                    || names.contains(&group.name)
             }
         });
         let (found, next_marker) = paging::page(
@@ -50,7 +62,12 @@ impl Cloud {
             paging::bad_marker,
         )?;
         Ok(elb::DescribeTargetGroupsOutput {
-            target_groups: Some(found.into_iter().map(|group| self.listed_target_group(group)).collect()),
+            target_groups: Some(
+                found
+                    .into_iter()
+                    .map(|group| self.listed_target_group(group))
+                    .collect(),
+            ),
             next_marker,
         })
     }

@@ -30,7 +30,9 @@ impl Cloud {
     pub(in super::super) fn step_targets(&mut self) {
         let now = self.now;
         for group in self.target_groups.values_mut() {
-            group.targets.retain(|_, target| !matches!(target.state, State::Draining { until } if until <= now));
+            group.targets.retain(
+                |_, target| !matches!(target.state, State::Draining { until } if until <= now),
+            );
             for target in group.targets.values_mut() {
                 if matches!(target.state, State::Registering { until } if until <= now) {
                     target.state = State::Initial;
@@ -41,8 +43,15 @@ impl Cloud {
         let due: Vec<(String, TargetKey)> = self
             .target_groups
             .values()
-            .flat_map(|group| group.targets.iter().map(move |(key, target)| (group, key, target)))
-            .filter(|(_, _, target)| target.is_registered() && target.next_check.is_some_and(|at| at <= now))
+            .flat_map(|group| {
+                group
+                    .targets
+                    .iter()
+                    .map(move |(key, target)| (group, key, target))
+            })
+            .filter(|(_, _, target)| {
+                target.is_registered() && target.next_check.is_some_and(|at| at <= now)
+            })
             .map(|(group, key, _)| (group.arn.clone(), key.clone()))
             .collect();
         for (arn, key) in due {
@@ -92,12 +101,18 @@ impl Cloud {
     }
 
     pub(in super::super) fn is_dead(&self, target: &str) -> bool {
-        self.instances.get(target).is_some_and(|instance| instance.dead)
+        self.instances
+            .get(target)
+            .is_some_and(|instance| instance.dead)
     }
 
     pub(in super::super) fn target_is_unhealthy(&self, arn: &str, id: &str) -> bool {
         let group = self.target_groups.get(arn);
-        group.is_some_and(|group| group.of(id).any(|target| matches!(target.state, State::Unhealthy(_))))
+        group.is_some_and(|group| {
+            group
+                .of(id)
+                .any(|target| matches!(target.state, State::Unhealthy(_)))
+        })
     }
 
     /// What Auto Scaling does for an instance that enters service.
@@ -112,15 +127,29 @@ impl Cloud {
     }
 
     /// What Auto Scaling does for an instance that leaves: until when it drains, if it does.
-    pub(in super::super) fn deregister_instance(&mut self, arn: &str, id: &str) -> Option<Timestamp> {
+    pub(in super::super) fn deregister_instance(
+        &mut self,
+        arn: &str,
+        id: &str,
+    ) -> Option<Timestamp> {
         let now = self.now;
         let group = self.target_groups.get_mut(arn)?;
-        let keys: Vec<TargetKey> = group.targets.keys().filter(|key| key.id == id).cloned().collect();
-        keys.iter().filter_map(|key| deregister(group, key, now)).max()
+        let keys: Vec<TargetKey> = group
+            .targets
+            .keys()
+            .filter(|key| key.id == id)
+            .cloned()
+            .collect();
+        keys.iter()
+            .filter_map(|key| deregister(group, key, now))
+            .max()
     }
 
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html>
-    pub fn register_targets(&mut self, request: elb::RegisterTargetsInput) -> Result<elb::RegisterTargetsOutput> {
+    pub fn register_targets(
+        &mut self,
+        request: elb::RegisterTargetsInput,
+    ) -> Result<elb::RegisterTargetsOutput> {
         let group = self.target_group(&request.target_group_arn)?;
         let most = self.settings.quotas.targets_per_target_group;
         let mut keys = Vec::new();
@@ -137,7 +166,10 @@ impl Cloud {
                     ));
                 }
                 Kind::Ip if key.id.parse::<IpAddr>().is_err() => {
-                    return Err(Error::validation(format!("The IP address '{}' is not valid", key.id)));
+                    return Err(Error::validation(format!(
+                        "The IP address '{}' is not valid",
+                        key.id
+                    )));
                 }
                 _ => keys.push(key),
             }
@@ -157,13 +189,19 @@ impl Cloud {
 
     /// A target that is not registered is no error.
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html>
-    pub fn deregister_targets(&mut self, request: elb::DeregisterTargetsInput) -> Result<elb::DeregisterTargetsOutput> {
+    pub fn deregister_targets(
+        &mut self,
+        request: elb::DeregisterTargetsInput,
+    ) -> Result<elb::DeregisterTargetsOutput> {
         let now = self.now;
         let group = self.target_group_mut(&request.target_group_arn)?;
         for target in request.targets.items {
             let given = target.port.is_some();
             let wanted = key(group, &target)?;
-            let keys = group.targets.keys().filter(|key| key.id == wanted.id && (!given || **key == wanted));
+            let keys = group
+                .targets
+                .keys()
+                .filter(|key| key.id == wanted.id && (!given || **key == wanted));
             for key in keys.cloned().collect::<Vec<_>>() {
                 deregister(group, &key, now);
             }
@@ -179,7 +217,10 @@ impl Cloud {
         request: elb::DescribeTargetHealthInput,
     ) -> Result<elb::DescribeTargetHealthOutput> {
         let group = self.target_group(&request.target_group_arn)?;
-        let wanted = request.targets.map(|targets| targets.items).unwrap_or_default();
+        let wanted = request
+            .targets
+            .map(|targets| targets.items)
+            .unwrap_or_default();
         let mut found: Vec<(TargetKey, elb::TargetHealth)> = Vec::new();
         for (key, target) in &group.targets {
             let asked = |target: &elb::TargetDescription| {

@@ -10,8 +10,10 @@ use super::{
 
 #[derive(Debug)]
 pub(in super::super) struct Activity {
-    pub(super) id: String,
-    pub(super) group: String,
+    id: String,
+    /// Grows with every activity.
+    order: u64,
+    group: String,
     group_arn: String,
     description: String,
     cause: String,
@@ -74,8 +76,10 @@ impl Cloud {
             None => serde_json::json!({ "Availability Zone": place.zone }),
         };
         let arn = self.groups.get(group).map(|group| group.arn.clone());
+        let order = self.ids.sequence();
         self.activities.push(Activity {
             id: id.clone(),
+            order,
             group: group.to_owned(),
             group_arn: arn.unwrap_or_default(),
             description,
@@ -90,7 +94,12 @@ impl Cloud {
     }
 
     pub(super) fn set_activity_status(&mut self, id: &str, status: Status) {
-        if let Some(activity) = self.activities.iter_mut().rev().find(|activity| activity.id == id) {
+        if let Some(activity) = self
+            .activities
+            .iter_mut()
+            .rev()
+            .find(|activity| activity.id == id)
+        {
             activity.status = status;
         }
     }
@@ -110,7 +119,11 @@ impl Cloud {
     }
 
     pub(super) fn activity(&self, id: &str) -> Option<asg::Activity> {
-        self.activities.iter().rev().find(|activity| activity.id == id).map(listed)
+        self.activities
+            .iter()
+            .rev()
+            .find(|activity| activity.id == id)
+            .map(listed)
     }
 
     /// Newest first. <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html>
@@ -125,18 +138,24 @@ impl Cloud {
         {
             self.group(name)?;
         }
-        let ids = request.activity_ids.map(|ids| ids.items).unwrap_or_default();
+        let ids = request
+            .activity_ids
+            .map(|ids| ids.items)
+            .unwrap_or_default();
         let wanted = |activity: &&Activity| {
             named.is_none_or(|name| activity.group == name)
                 && (ids.is_empty() || ids.contains(&activity.id))
                 && (deleted
-                    || self.groups.get(&activity.group).is_some_and(|group| group.arn == activity.group_arn))
+                    || self
+                        .groups
+                        .get(&activity.group)
+                        .is_some_and(|group| group.arn == activity.group_arn))
         };
         let found: Vec<&Activity> = self.activities.iter().rev().filter(wanted).collect();
         let size = paging::max_records(request.max_records, 100, 100)?;
         let (found, next_token) = paging::page(
             found,
-            |activity| activity.id.clone(),
+            |activity| format!("{:020}", u64::MAX - activity.order),
             request.next_token.as_deref(),
             size,
             paging::bad_next_token,

@@ -44,7 +44,9 @@ impl Cloud {
             let in_service: Vec<String> = self
                 .instances
                 .values()
-                .filter(|instance| instance.group == name && instance.lifecycle == Lifecycle::InService)
+                .filter(|instance| {
+                    instance.group == name && instance.lifecycle == Lifecycle::InService
+                })
                 .map(|instance| instance.id.clone())
                 .collect();
             let Some(group) = self.groups.get_mut(&name) else {
@@ -92,7 +94,10 @@ impl Cloud {
         let registers = !self.is_suspended(name, Process::AddToLoadBalancer);
         let group = self.standing_group(name)?;
         for arn in arns {
-            let attachment = group.attachments.entry(arn.clone()).or_insert(Attachment::Adding);
+            let attachment = group
+                .attachments
+                .entry(arn.clone())
+                .or_insert(Attachment::Adding);
             if attachment.is_leaving() {
                 *attachment = Attachment::Adding;
             }
@@ -100,7 +105,10 @@ impl Cloud {
         let instances = self.staying(name).into_iter();
         let instances = instances.filter(|instance| instance.lifecycle == Lifecycle::InService);
         let ids: Vec<String> = instances.map(|instance| instance.id.clone()).collect();
-        for (arn, id) in arns.iter().flat_map(|arn| ids.iter().map(move |id| (arn, id))) {
+        for (arn, id) in arns
+            .iter()
+            .flat_map(|arn| ids.iter().map(move |id| (arn, id)))
+        {
             if registers {
                 self.register_instance(arn, id);
             }
@@ -110,15 +118,24 @@ impl Cloud {
 
     fn detach(&mut self, name: &str, arns: &[String]) -> Result<()> {
         let group = self.group(name)?;
-        if let Some(stranger) = arns.iter().find(|arn| !group.attachments.contains_key(*arn)) {
+        if let Some(stranger) = arns
+            .iter()
+            .find(|arn| !group.attachments.contains_key(*arn))
+        {
             return Err(Error::validation(format!(
                 "Trying to detach target group {stranger} that is not attached to group {name}"
             )));
         }
-        let ids = self.instances.values().filter(|instance| instance.group == name);
+        let ids = self
+            .instances
+            .values()
+            .filter(|instance| instance.group == name);
         let ids: Vec<String> = ids.map(|instance| instance.id.clone()).collect();
         for arn in arns {
-            let drained = ids.iter().filter_map(|id| self.deregister_instance(arn, id)).max();
+            let drained = ids
+                .iter()
+                .filter_map(|id| self.deregister_instance(arn, id))
+                .max();
             let until = drained.unwrap_or(self.now);
             if let Some(attachment) = self.group_mut(name)?.attachments.get_mut(arn) {
                 *attachment = Attachment::Removing { until };
@@ -132,7 +149,10 @@ impl Cloud {
         &mut self,
         request: &asg::AttachLoadBalancerTargetGroupsType,
     ) -> Result<asg::AttachLoadBalancerTargetGroupsResultType> {
-        self.attach(&request.auto_scaling_group_name, &request.target_group_a_r_ns.items)?;
+        self.attach(
+            &request.auto_scaling_group_name,
+            &request.target_group_a_r_ns.items,
+        )?;
         Ok(asg::AttachLoadBalancerTargetGroupsResultType::default())
     }
 
@@ -141,7 +161,10 @@ impl Cloud {
         &mut self,
         request: &asg::DetachLoadBalancerTargetGroupsType,
     ) -> Result<asg::DetachLoadBalancerTargetGroupsResultType> {
-        self.detach(&request.auto_scaling_group_name, &request.target_group_a_r_ns.items)?;
+        self.detach(
+            &request.auto_scaling_group_name,
+            &request.target_group_a_r_ns.items,
+        )?;
         Ok(asg::DetachLoadBalancerTargetGroupsResultType::default())
     }
 
@@ -171,13 +194,22 @@ impl Cloud {
         request: &asg::DescribeLoadBalancerTargetGroupsRequest,
     ) -> Result<asg::DescribeLoadBalancerTargetGroupsResponse> {
         let group = self.group(&request.auto_scaling_group_name)?;
-        let states = group.attachments.iter().map(|(arn, attachment)| asg::LoadBalancerTargetGroupState {
-            load_balancer_target_group_a_r_n: Some(arn.clone()),
-            state: Some(attachment.name().into()),
-        });
+        let states =
+            group
+                .attachments
+                .iter()
+                .map(|(arn, attachment)| asg::LoadBalancerTargetGroupState {
+                    load_balancer_target_group_a_r_n: Some(arn.clone()),
+                    state: Some(attachment.name().into()),
+                });
         let (states, next_token) = paging::page(
             states.collect(),
-            |state| state.load_balancer_target_group_a_r_n.clone().unwrap_or_default(),
+            |state| {
+                state
+                    .load_balancer_target_group_a_r_n
+                    .clone()
+                    .unwrap_or_default()
+            },
             request.next_token.as_deref(),
             paging::max_records(request.max_records, 100, 100)?,
             paging::bad_next_token,
@@ -194,12 +226,15 @@ impl Cloud {
         request: &asg::DescribeTrafficSourcesRequest,
     ) -> Result<asg::DescribeTrafficSourcesResponse> {
         let group = self.group(&request.auto_scaling_group_name)?;
-        let states = group.attachments.iter().map(|(arn, attachment)| asg::TrafficSourceState {
-            identifier: Some(arn.clone()),
-            traffic_source: Some(arn.clone()),
-            state: Some(attachment.name().into()),
-            r#type: Some("elbv2".into()),
-        });
+        let states = group
+            .attachments
+            .iter()
+            .map(|(arn, attachment)| asg::TrafficSourceState {
+                identifier: Some(arn.clone()),
+                traffic_source: Some(arn.clone()),
+                state: Some(attachment.name().into()),
+                r#type: Some("elbv2".into()),
+            });
         Ok(asg::DescribeTrafficSourcesResponse {
             traffic_sources: Some(states.collect()),
             next_token: None,
@@ -210,7 +245,9 @@ impl Cloud {
 pub(super) fn source_arns(sources: Vec<asg::TrafficSourceIdentifier>) -> Result<Vec<String>> {
     let arn = |source: asg::TrafficSourceIdentifier| match source.r#type.as_deref() {
         None | Some("elbv2") => Ok(source.identifier),
-        Some(other) => Err(Error::not_modelled(format!("A traffic source of type {other}"))),
+        Some(other) => Err(Error::not_modelled(format!(
+            "A traffic source of type {other}"
+        ))),
     };
     sources.into_iter().map(arn).collect()
 }

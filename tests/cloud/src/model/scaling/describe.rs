@@ -13,12 +13,21 @@ impl Cloud {
         &self,
         request: asg::AutoScalingGroupNamesType,
     ) -> Result<asg::AutoScalingGroupsType> {
-        let names = request.auto_scaling_group_names.map(|names| names.items).unwrap_or_default();
-        let filters = request.filters.map(|filters| filters.items).unwrap_or_default();
+        let names = request
+            .auto_scaling_group_names
+            .map(|names| names.items)
+            .unwrap_or_default();
+        let filters = request
+            .filters
+            .map(|filters| filters.items)
+            .unwrap_or_default();
         let mut found = Vec::new();
         for group in self.groups.values() {
             let known = group.created + self.settings.describe_lag <= self.now;
-            if known && (names.is_empty() || names.contains(&group.name)) && has_tags(group, &filters)? {
+            if known
+                && (names.is_empty() || names.contains(&group.name))
+                && has_tags(group, &filters)?
+            {
                 found.push(group);
             }
         }
@@ -32,29 +41,41 @@ impl Cloud {
         let with_instances = request.include_instances.unwrap_or(true);
         Ok(asg::AutoScalingGroupsType {
             auto_scaling_groups: Some(
-                found.into_iter().map(|group| self.listed_group(group, with_instances)).collect(),
+                found
+                    .into_iter()
+                    .map(|group| self.listed_group(group, with_instances))
+                    .collect(),
             ),
             next_token,
         })
     }
 
     fn listed_group(&self, group: &Group, with_instances: bool) -> asg::AutoScalingGroup {
-        let mut members: Vec<&Instance> =
-            self.instances.values().filter(|instance| instance.group == group.name).collect();
+        let mut members: Vec<&Instance> = self
+            .instances
+            .values()
+            .filter(|instance| instance.group == group.name)
+            .collect();
         members.sort_by_key(|instance| instance.order);
         let instances = members.into_iter().map(listed_instance).collect();
         let subnets = group.places.iter().filter_map(|place| place.subnet.clone());
         let subnets: Vec<String> = subnets.collect();
-        let attached = group.attachments.iter().filter(|(_, attachment)| !attachment.is_leaving());
+        let attached = group
+            .attachments
+            .iter()
+            .filter(|(_, attachment)| !attachment.is_leaving());
         let attached: Vec<String> = attached.map(|(arn, _)| arn.clone()).collect();
         let sources = attached.iter().map(|arn| asg::TrafficSourceIdentifier {
             identifier: arn.clone(),
             r#type: Some("elbv2".into()),
         });
-        let suspended = group.suspended.iter().map(|(process, reason)| asg::SuspendedProcess {
-            process_name: Some(process.name().into()),
-            suspension_reason: Some(reason.clone()),
-        });
+        let suspended = group
+            .suspended
+            .iter()
+            .map(|(process, reason)| asg::SuspendedProcess {
+                process_name: Some(process.name().into()),
+                suspension_reason: Some(reason.clone()),
+            });
         asg::AutoScalingGroup {
             auto_scaling_group_name: Some(group.name.clone()),
             auto_scaling_group_a_r_n: Some(group.arn.clone()),
@@ -91,7 +112,10 @@ impl Cloud {
         &self,
         request: asg::DescribeAutoScalingInstancesType,
     ) -> Result<asg::AutoScalingInstancesType> {
-        let ids = request.instance_ids.map(|ids| ids.items).unwrap_or_default();
+        let ids = request
+            .instance_ids
+            .map(|ids| ids.items)
+            .unwrap_or_default();
         let found = self.instances.values();
         let found = found.filter(|instance| ids.is_empty() || ids.contains(&instance.id));
         let (found, next_token) = paging::page(
@@ -140,7 +164,10 @@ impl Instance {
 
 impl Group {
     pub(in super::super) fn suspended_names(&self) -> Vec<&'static str> {
-        self.suspended.keys().map(|process| process.name()).collect()
+        self.suspended
+            .keys()
+            .map(|process| process.name())
+            .collect()
     }
 }
 
@@ -159,12 +186,19 @@ fn listed_instance(instance: &Instance) -> asg::Instance {
 /// Every filter must hold; within one, any of its values.
 fn has_tags(group: &Group, filters: &[asg::Filter]) -> Result<bool> {
     for filter in filters {
-        let values = filter.values.as_ref().map(|values| values.items.as_slice()).unwrap_or_default();
+        let values = filter
+            .values
+            .as_ref()
+            .map(|values| values.items.as_slice())
+            .unwrap_or_default();
         let name = filter.name.as_deref().unwrap_or_default();
         let holds = match name.split_once(':') {
             _ if name == "tag-key" => values.iter().any(|key| group.tags.contains_key(key)),
             _ if name == "tag-value" => group.tags.values().any(|tag| values.contains(&tag.value)),
-            Some(("tag", key)) => group.tags.get(key).is_some_and(|tag| values.contains(&tag.value)),
+            Some(("tag", key)) => group
+                .tags
+                .get(key)
+                .is_some_and(|tag| values.contains(&tag.value)),
             _ => {
                 return Err(Error::validation(format!(
                     "Filter type '{name}' is not correct. Allowed filter types are: tag-key, tag-value, tag:<key>"

@@ -51,7 +51,9 @@ impl Cloud {
     }
 
     pub(super) fn is_suspended(&self, name: &str, process: Process) -> bool {
-        self.groups.get(name).is_some_and(|group| group.suspended.contains_key(&process))
+        self.groups
+            .get(name)
+            .is_some_and(|group| group.suspended.contains_key(&process))
     }
 
     fn scale_out(&mut self, name: &str) {
@@ -61,7 +63,11 @@ impl Cloud {
         if self.is_suspended(name, Process::Launch) {
             return;
         }
-        let have = self.staying(name).iter().filter(|instance| !instance.rebalances).count();
+        let have = self
+            .staying(name)
+            .iter()
+            .filter(|instance| !instance.rebalances)
+            .count();
         let missing = group.wanted().saturating_sub(have);
         if missing == 0 {
             return;
@@ -119,7 +125,6 @@ impl Cloud {
             group: name.to_owned(),
             place: place.clone(),
             launch_template: group.launch_template.clone(),
-            launched: self.now,
             order,
             lifecycle: Lifecycle::Pending,
             until: Some(self.now + self.settings.ec2_pending),
@@ -156,7 +161,10 @@ impl Cloud {
         let Some(group) = self.groups.get(name) else {
             return;
         };
-        let forced = group.deletion.as_ref().is_some_and(|deletion| deletion.forced);
+        let forced = group
+            .deletion
+            .as_ref()
+            .is_some_and(|deletion| deletion.forced);
         if self.is_suspended(name, Process::Terminate) && !forced {
             return;
         }
@@ -165,7 +173,10 @@ impl Cloud {
                 return;
             };
             let staying = self.staying(name);
-            let have = staying.iter().filter(|instance| !instance.rebalances).count();
+            let have = staying
+                .iter()
+                .filter(|instance| !instance.rebalances)
+                .count();
             if have <= group.wanted() {
                 return;
             }
@@ -198,21 +209,30 @@ impl Cloud {
         let Some(group) = self.groups.get(name) else {
             return;
         };
-        let active = [Process::AZRebalance, Process::Launch].iter().all(|process| !self.is_suspended(name, *process));
+        let active = [Process::AZRebalance, Process::Launch]
+            .iter()
+            .all(|process| !self.is_suspended(name, *process));
         let staying = self.staying(name);
         let settled = staying.len() == group.wanted()
-            && staying.iter().all(|instance| instance.lifecycle == Lifecycle::InService);
+            && staying
+                .iter()
+                .all(|instance| instance.lifecycle == Lifecycle::InService);
         if !active || !settled || group.deletion.is_some() {
             return;
         }
         let counts = zone_counts(group, &staying);
         let (Some(most), Some(least)) = (
             counts.iter().max_by_key(|(_, count)| **count),
-            counts.iter().filter(|(zone, _)| group.zones().contains(zone)).min_by_key(|(_, count)| **count),
+            counts
+                .iter()
+                .filter(|(zone, _)| group.zones().contains(zone))
+                .min_by_key(|(_, count)| **count),
         ) else {
             return;
         };
-        let abandoned = staying.iter().any(|instance| !group.zones().contains(&instance.place.zone));
+        let abandoned = staying
+            .iter()
+            .any(|instance| !group.zones().contains(&instance.place.zone));
         let room = usize::try_from(group.max).unwrap_or(0);
         let room = room + (room / 10).max(1);
         if (most.1 - least.1 < 2 && !abandoned) || staying.len() >= room {
@@ -235,9 +255,18 @@ impl Cloud {
         let group = self.groups.get(name)?;
         let staying = self.staying(name);
         let counts = zone_counts(group, &staying);
-        let in_place = |place: &Place| staying.iter().filter(|instance| instance.place == *place).count();
+        let in_place = |place: &Place| {
+            staying
+                .iter()
+                .filter(|instance| instance.place == *place)
+                .count()
+        };
         let in_zone = |place: &Place| counts.get(&place.zone).copied().unwrap_or(0);
-        group.places.iter().min_by_key(|place| (in_zone(place), in_place(place))).cloned()
+        group
+            .places
+            .iter()
+            .min_by_key(|place| (in_zone(place), in_place(place)))
+            .cloned()
     }
 
     fn wake_group_at(&mut self, name: &str, at: jiff::Timestamp) {
@@ -247,9 +276,16 @@ impl Cloud {
     }
 
     fn finish_deletion(&mut self, name: &str) {
-        let empty = !self.instances.values().any(|instance| instance.group == name);
+        let empty = !self
+            .instances
+            .values()
+            .any(|instance| instance.group == name);
         let gone_at = self.now + self.settings.group_deletion;
-        let Some(deletion) = self.groups.get_mut(name).and_then(|group| group.deletion.as_mut()) else {
+        let Some(deletion) = self
+            .groups
+            .get_mut(name)
+            .and_then(|group| group.deletion.as_mut())
+        else {
             return;
         };
         match deletion.gone_at {
@@ -264,7 +300,8 @@ impl Cloud {
 
 /// How many of the group's instances are in each zone, counting every zone that the group has.
 pub(super) fn zone_counts(group: &Group, staying: &[&Instance]) -> BTreeMap<String, usize> {
-    let mut counts: BTreeMap<String, usize> = group.zones().into_iter().map(|zone| (zone, 0)).collect();
+    let mut counts: BTreeMap<String, usize> =
+        group.zones().into_iter().map(|zone| (zone, 0)).collect();
     for instance in staying {
         *counts.entry(instance.place.zone.clone()).or_default() += 1;
     }
@@ -282,8 +319,9 @@ fn launch_effect(group: &Group, instance: &Instance) -> Launch {
     let template = &instance.launch_template;
     let name = template.id.clone().or_else(|| template.name.clone());
     let propagated = group.tags.iter().filter(|(_, tag)| tag.propagate);
-    let mut tags: BTreeMap<String, String> =
-        propagated.map(|(key, tag)| (key.clone(), tag.value.clone())).collect();
+    let mut tags: BTreeMap<String, String> = propagated
+        .map(|(key, tag)| (key.clone(), tag.value.clone()))
+        .collect();
     tags.insert("aws:autoscaling:groupName".into(), group.name.clone());
     Launch {
         id: instance.id.clone(),
@@ -292,6 +330,9 @@ fn launch_effect(group: &Group, instance: &Instance) -> Launch {
         availability_zone: instance.place.zone.clone(),
         subnet: instance.place.subnet.clone(),
         launch_template: name.unwrap_or_default(),
-        launch_template_version: template.version.clone().unwrap_or_else(|| "$Default".into()),
+        launch_template_version: template
+            .version
+            .clone()
+            .unwrap_or_else(|| "$Default".into()),
     }
 }

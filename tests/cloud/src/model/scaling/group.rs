@@ -89,7 +89,11 @@ impl Group {
     pub(in super::super) fn due(&self) -> Option<Timestamp> {
         let gone = self.deletion.as_ref().and_then(|deletion| deletion.gone_at);
         let schedules = self.schedules.values().filter_map(|schedule| schedule.next);
-        [self.evaluate_at, gone].into_iter().flatten().chain(schedules).min()
+        [self.evaluate_at, gone]
+            .into_iter()
+            .flatten()
+            .chain(schedules)
+            .min()
     }
 
     pub(super) fn wake_at(&mut self, at: Timestamp) {
@@ -115,7 +119,9 @@ impl Group {
     }
 
     pub(super) fn checks_load_balancer(&self) -> bool {
-        self.health_check_type.split(',').any(|kind| kind.trim() == "ELB")
+        self.health_check_type
+            .split(',')
+            .any(|kind| kind.trim() == "ELB")
     }
 }
 
@@ -155,11 +161,17 @@ impl Cloud {
             request.v_p_c_zone_identifier.as_deref(),
             request.availability_zones.map(|zones| zones.items),
         )?;
-        let tags = super::group_tags::parse(&request.tags.map(|tags| tags.items).unwrap_or_default())?;
+        let tags =
+            super::group_tags::parse(&request.tags.map(|tags| tags.items).unwrap_or_default())?;
         let attached = attached_arns(request.target_group_a_r_ns, request.traffic_sources)?;
         self.check_attachable(&attached, 0)?;
-        let hooks = request.lifecycle_hook_specification_list.map(|list| list.items);
-        let hooks = hooks.unwrap_or_default().into_iter().map(Hook::from_specification);
+        let hooks = request
+            .lifecycle_hook_specification_list
+            .map(|list| list.items);
+        let hooks = hooks
+            .unwrap_or_default()
+            .into_iter()
+            .map(Hook::from_specification);
         let hooks = hooks.collect::<Result<BTreeMap<_, _>>>()?;
 
         let (region, account) = (&self.settings.region, &self.settings.account);
@@ -185,7 +197,9 @@ impl Cloud {
             health_check_type,
             grace,
             termination_policies,
-            protect_new: request.new_instances_protected_from_scale_in.unwrap_or(false),
+            protect_new: request
+                .new_instances_protected_from_scale_in
+                .unwrap_or(false),
             bystanders: Bystanders {
                 default_cooldown: request.default_cooldown.unwrap_or(300),
                 default_instance_warmup: request.default_instance_warmup,
@@ -194,7 +208,10 @@ impl Cloud {
                 maintenance: request.instance_maintenance_policy,
             },
             tags,
-            attachments: attached.into_iter().map(|arn| (arn, Attachment::Adding)).collect(),
+            attachments: attached
+                .into_iter()
+                .map(|arn| (arn, Attachment::Adding))
+                .collect(),
             suspended: BTreeMap::new(),
             hooks,
             policies: BTreeMap::new(),
@@ -269,7 +286,10 @@ pub(super) fn check_capacity(min: i32, max: i32, desired: i32) -> Result<()> {
 
 pub(super) fn health_check_type(given: Option<&str>) -> Result<String> {
     let kinds = given.unwrap_or("EC2");
-    if kinds.split(',').all(|kind| matches!(kind.trim(), "EC2" | "ELB")) {
+    if kinds
+        .split(',')
+        .all(|kind| matches!(kind.trim(), "EC2" | "ELB"))
+    {
         return Ok(kinds.to_owned());
     }
     Err(Error::validation(format!(
@@ -311,9 +331,7 @@ impl Template {
     }
 }
 
-fn launch_template(
-    request: &asg::CreateAutoScalingGroupType,
-) -> Result<Template> {
+fn launch_template(request: &asg::CreateAutoScalingGroupType) -> Result<Template> {
     if let Some(name) = &request.launch_configuration_name {
         // Accounts created since October 2024 cannot make launch configurations.
         return Err(Error::validation(format!(
@@ -338,6 +356,8 @@ fn attached_arns(
     sources: Option<asg::TrafficSources>,
 ) -> Result<Vec<String>> {
     let mut arns = arns.map(|arns| arns.items).unwrap_or_default();
-    arns.extend(super::attachment::source_arns(sources.map(|sources| sources.items).unwrap_or_default())?);
+    arns.extend(super::attachment::source_arns(
+        sources.map(|sources| sources.items).unwrap_or_default(),
+    )?);
     Ok(arns)
 }

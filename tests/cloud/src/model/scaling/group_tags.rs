@@ -9,7 +9,9 @@ use super::{
 };
 
 pub(super) fn parse(given: &[asg::Tag]) -> Result<BTreeMap<String, GroupTag>> {
-    let pairs = given.iter().map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()));
+    let pairs = given
+        .iter()
+        .map(|tag| (tag.key.as_str(), tag.value.as_deref().unwrap_or_default()));
     limits::tags(pairs, "ValidationError")?;
     if given.len() > limits::TAGS_PER_RESOURCE {
         return Err(too_many());
@@ -28,7 +30,10 @@ fn parsed(tag: &asg::Tag) -> (String, GroupTag) {
 fn too_many() -> Error {
     Error::new(
         "LimitExceeded",
-        format!("A group may have at most {} tags", limits::TAGS_PER_RESOURCE),
+        format!(
+            "A group may have at most {} tags",
+            limits::TAGS_PER_RESOURCE
+        ),
     )
 }
 
@@ -43,7 +48,10 @@ fn resource(tag: &asg::Tag) -> Result<&str> {
         }
     }
     tag.resource_id.as_deref().ok_or_else(|| {
-        Error::validation(format!("Tag '{}' has no ResourceId: the group's name", tag.key))
+        Error::validation(format!(
+            "Tag '{}' has no ResourceId: the group's name",
+            tag.key
+        ))
     })
 }
 
@@ -65,7 +73,10 @@ impl Cloud {
     pub fn create_or_update_tags(&mut self, request: &asg::CreateOrUpdateTagsType) -> Result<()> {
         let mut by_group: BTreeMap<&str, Vec<asg::Tag>> = BTreeMap::new();
         for tag in &request.tags.items {
-            by_group.entry(resource(tag)?).or_default().push(tag.clone());
+            by_group
+                .entry(resource(tag)?)
+                .or_default()
+                .push(tag.clone());
         }
         let mut changes = Vec::new();
         for (name, tags) in by_group {
@@ -89,16 +100,25 @@ impl Cloud {
             self.group(resource(tag)?)?;
         }
         for tag in &request.tags.items {
-            self.group_mut(resource(tag)?)?.tags.retain(|key, existing| {
-                *key != tag.key || tag.value.as_ref().is_some_and(|value| *value != existing.value)
-            });
+            self.group_mut(resource(tag)?)?
+                .tags
+                .retain(|key, existing| {
+                    *key != tag.key
+                        || tag
+                            .value
+                            .as_ref()
+                            .is_some_and(|value| *value != existing.value)
+                });
         }
         Ok(())
     }
 
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeTags.html>
     pub fn describe_group_tags(&self, request: asg::DescribeTagsType) -> Result<asg::TagsType> {
-        let filters = request.filters.map(|filters| filters.items).unwrap_or_default();
+        let filters = request
+            .filters
+            .map(|filters| filters.items)
+            .unwrap_or_default();
         let mut found: Vec<asg::TagDescription> =
             self.groups.values().flat_map(Group::listed_tags).collect();
         for filter in filters {
@@ -117,7 +137,11 @@ impl Cloud {
                      value, propagate-at-launch"
                 )));
             }
-            found.retain(|tag| field(tag).flatten().is_some_and(|value| values.contains(&value)));
+            found.retain(|tag| {
+                field(tag)
+                    .flatten()
+                    .is_some_and(|value| values.contains(&value))
+            });
         }
         let (tags, next_token) = paging::page(
             found,

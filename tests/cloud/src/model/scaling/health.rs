@@ -32,9 +32,7 @@ pub(super) struct Suspicion {
 impl Ailment {
     fn cause(self) -> &'static str {
         match self {
-            Self::NotRunning => {
-                "an EC2 health check indicating it has been terminated or stopped."
-            }
+            Self::NotRunning => "an EC2 health check indicating it has been terminated or stopped.",
             Self::LoadBalancer => "an ELB system health check failure.",
             Self::Said => "a user health-check.",
         }
@@ -99,7 +97,10 @@ impl Cloud {
     }
 
     pub(super) fn grace_end(&self, instance: &Instance) -> Timestamp {
-        let grace = self.groups.get(&instance.group).map_or(0, |group| group.grace);
+        let grace = self
+            .groups
+            .get(&instance.group)
+            .map_or(0, |group| group.grace);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
         instance.in_service_at.unwrap_or(self.now) + grace
     }
@@ -109,7 +110,10 @@ impl Cloud {
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
-        let Some(suspicion) = instance.suspicion.take_if(|suspicion| suspicion.notice_at <= now) else {
+        let Some(suspicion) = instance
+            .suspicion
+            .take_if(|suspicion| suspicion.notice_at <= now)
+        else {
             return;
         };
         instance.ailment = Some(suspicion.ailment);
@@ -119,12 +123,16 @@ impl Cloud {
 
     pub(super) fn replace_unhealthy(&mut self, name: &str) {
         let held = [Process::ReplaceUnhealthy, Process::Terminate];
-        if held.into_iter().any(|process| self.is_suspended(name, process)) {
+        if held
+            .into_iter()
+            .any(|process| self.is_suspended(name, process))
+        {
             return;
         }
         let ill = self.staying(name).into_iter();
-        let ill: Vec<_> =
-            ill.filter_map(|instance| Some((instance.id.clone(), instance.ailment?))).collect();
+        let ill: Vec<_> = ill
+            .filter_map(|instance| Some((instance.id.clone(), instance.ailment?)))
+            .collect();
         for (id, ailment) in ill {
             let cause = format!(
                 "At {} an instance was taken out of service in response to {}",

@@ -132,7 +132,9 @@ impl Hook {
     }
 
     fn global(&self) -> Duration {
-        self.heartbeat().saturating_mul(100).min(Duration::from_secs(48 * 3600))
+        self.heartbeat()
+            .saturating_mul(100)
+            .min(Duration::from_secs(48 * 3600))
     }
 
     fn listed(&self, name: &str, group: &str) -> asg::LifecycleHook {
@@ -159,11 +161,20 @@ impl Hook {
 impl Cloud {
     /// Puts an instance into `Pending:Wait` or `Terminating:Wait`, or on where no hook asks for it.
     pub(super) fn wait_for_hooks(&mut self, id: &str, transition: Transition) {
-        let Some(group) = self.instances.get(id).and_then(|instance| self.groups.get(&instance.group)) else {
+        let Some(group) = self
+            .instances
+            .get(id)
+            .and_then(|instance| self.groups.get(&instance.group))
+        else {
             return;
         };
-        let hooks = group.hooks.iter().filter(|(_, hook)| hook.transition == transition);
-        let hooks: Vec<_> = hooks.map(|(name, hook)| (name.clone(), hook.clone())).collect();
+        let hooks = group
+            .hooks
+            .iter()
+            .filter(|(_, hook)| hook.transition == transition);
+        let hooks: Vec<_> = hooks
+            .map(|(name, hook)| (name.clone(), hook.clone()))
+            .collect();
         if hooks.is_empty() {
             match transition {
                 Transition::Launching => self.enter_service(id),
@@ -196,7 +207,12 @@ impl Cloud {
     pub(super) fn expire_waits(&mut self, id: &str) {
         let now = self.now;
         while let Some(instance) = self.instances.get(id) {
-            let Some(wait) = instance.waits.iter().find(|wait| wait.deadline() <= now).cloned() else {
+            let Some(wait) = instance
+                .waits
+                .iter()
+                .find(|wait| wait.deadline() <= now)
+                .cloned()
+            else {
                 return;
             };
             self.resolve(id, &wait, wait.default, "Heartbeat Timeout");
@@ -241,10 +257,18 @@ impl Cloud {
         token: Option<&str>,
     ) -> Result<(String, Wait)> {
         self.group(group)?;
-        let mine = self.instances.values().filter(|candidate| candidate.group == group);
+        let mine = self
+            .instances
+            .values()
+            .filter(|candidate| candidate.group == group);
         let found = mine
             .filter(|candidate| instance.is_none_or(|id| candidate.id == id))
-            .flat_map(|candidate| candidate.waits.iter().map(|wait| (candidate.id.clone(), wait.clone())))
+            .flat_map(|candidate| {
+                candidate
+                    .waits
+                    .iter()
+                    .map(|wait| (candidate.id.clone(), wait.clone()))
+            })
             .find(|(_, wait)| wait.hook == hook && token.is_none_or(|token| wait.token == token));
         found.filter(|_| instance.is_some() || token.is_some()).ok_or_else(|| {
             Error::validation(format!(
@@ -267,7 +291,12 @@ impl Cloud {
             request.instance_id.as_deref(),
             request.lifecycle_action_token.as_deref(),
         )?;
-        self.resolve(&id, &wait, verdict, "Lifecycle Action Completed with ABANDON Result");
+        self.resolve(
+            &id,
+            &wait,
+            verdict,
+            "Lifecycle Action Completed with ABANDON Result",
+        );
         Ok(asg::CompleteLifecycleActionAnswer::default())
     }
 
@@ -283,7 +312,11 @@ impl Cloud {
             request.lifecycle_action_token.as_deref(),
         )?;
         let until = self.now + wait.heartbeat;
-        let waits = self.instances.get_mut(&id).into_iter().flat_map(|instance| &mut instance.waits);
+        let waits = self
+            .instances
+            .get_mut(&id)
+            .into_iter()
+            .flat_map(|instance| &mut instance.waits);
         for found in waits.filter(|found| found.hook == wait.hook) {
             found.heartbeat_until = until;
         }
@@ -330,7 +363,10 @@ impl Cloud {
         request: &asg::DeleteLifecycleHookType,
     ) -> Result<asg::DeleteLifecycleHookAnswer> {
         let name = &request.auto_scaling_group_name;
-        let hook = self.group_mut(name)?.hooks.remove(&request.lifecycle_hook_name);
+        let hook = self
+            .group_mut(name)?
+            .hooks
+            .remove(&request.lifecycle_hook_name);
         let Some(hook) = hook else {
             return Err(Error::validation(format!(
                 "No Lifecycle Hook found with name {} in group {name}",
@@ -341,13 +377,26 @@ impl Cloud {
             Transition::Launching => Verdict::Abandon,
             Transition::Terminating => Verdict::Continue,
         };
-        let waits = self.instances.values().filter(|instance| instance.group == *name);
+        let waits = self
+            .instances
+            .values()
+            .filter(|instance| instance.group == *name);
         let waits: Vec<(String, Wait)> = waits
-            .flat_map(|instance| instance.waits.iter().map(|wait| (instance.id.clone(), wait.clone())))
+            .flat_map(|instance| {
+                instance
+                    .waits
+                    .iter()
+                    .map(|wait| (instance.id.clone(), wait.clone()))
+            })
             .filter(|(_, wait)| wait.hook == request.lifecycle_hook_name)
             .collect();
         for (id, wait) in waits {
-            self.resolve(&id, &wait, verdict, "Lifecycle Action Completed with ABANDON Result");
+            self.resolve(
+                &id,
+                &wait,
+                verdict,
+                "Lifecycle Action Completed with ABANDON Result",
+            );
         }
         Ok(asg::DeleteLifecycleHookAnswer::default())
     }
@@ -358,11 +407,18 @@ impl Cloud {
         request: asg::DescribeLifecycleHooksType,
     ) -> Result<asg::DescribeLifecycleHooksAnswer> {
         let group = self.group(&request.auto_scaling_group_name)?;
-        let wanted = request.lifecycle_hook_names.map(|names| names.items).unwrap_or_default();
+        let wanted = request
+            .lifecycle_hook_names
+            .map(|names| names.items)
+            .unwrap_or_default();
         let hooks = group.hooks.iter();
         let hooks = hooks.filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
         Ok(asg::DescribeLifecycleHooksAnswer {
-            lifecycle_hooks: Some(hooks.map(|(name, hook)| hook.listed(name, &group.name)).collect()),
+            lifecycle_hooks: Some(
+                hooks
+                    .map(|(name, hook)| hook.listed(name, &group.name))
+                    .collect(),
+            ),
         })
     }
 }

@@ -20,7 +20,6 @@ pub(in super::super) struct Instance {
     pub(in super::super) group: String,
     pub(super) place: Place,
     pub(super) launch_template: Template,
-    pub(super) launched: Timestamp,
     /// Grows with every launch: who is older when two were launched at once.
     pub(super) order: u64,
     pub(in super::super) lifecycle: Lifecycle,
@@ -65,7 +64,10 @@ impl Lifecycle {
     }
 
     pub(in super::super) fn is_pending(self) -> bool {
-        matches!(self, Self::Pending | Self::PendingWait | Self::PendingProceed)
+        matches!(
+            self,
+            Self::Pending | Self::PendingWait | Self::PendingProceed
+        )
     }
 
     /// Counts towards the group's capacity.
@@ -125,7 +127,10 @@ impl Cloud {
             Lifecycle::Terminating if instance.is_due(now) => {
                 instance.until = None;
                 let forced = self.groups.get(&instance.group).is_some_and(|group| {
-                    group.deletion.as_ref().is_some_and(|deletion| deletion.forced)
+                    group
+                        .deletion
+                        .as_ref()
+                        .is_some_and(|deletion| deletion.forced)
                 });
                 if forced {
                     self.proceed_terminating(id);
@@ -177,9 +182,15 @@ impl Cloud {
             let launching = instance.activity.clone();
             self.end_activity(&launching, Status::Cancelled, None);
         }
-        let arns = self.groups.get(&name).map(|group| group.attachments.keys().cloned().collect());
+        let arns = self
+            .groups
+            .get(&name)
+            .map(|group| group.attachments.keys().cloned().collect());
         let arns: Vec<String> = arns.unwrap_or_default();
-        let drained = arns.iter().filter_map(|arn| self.deregister_instance(arn, id)).max();
+        let drained = arns
+            .iter()
+            .filter_map(|arn| self.deregister_instance(arn, id))
+            .max();
         let status = match drained {
             Some(_) => Status::WaitingForDraining,
             None => Status::InProgress,
@@ -207,7 +218,8 @@ impl Cloud {
         instance.waits.clear();
         let activity = instance.activity.clone();
         self.set_activity_status(&activity, Status::InProgress);
-        self.effects.push(Effect::TerminateInstance { id: id.to_owned() });
+        self.effects
+            .push(Effect::TerminateInstance { id: id.to_owned() });
     }
 
     pub(super) fn proceed_pending(&mut self, id: &str, after: Duration) {
@@ -229,10 +241,17 @@ impl Cloud {
     /// A launch that came to nothing: the instance is gone, the activity says why. Where EC2 refused it, the
     /// group waits longer with each failure before it tries again.
     pub(in super::super) fn abandon_launch(&mut self, id: &str, message: &str, back_off: bool) {
-        let pending = self.instances.get(id).is_some_and(|instance| instance.lifecycle.is_pending());
+        let pending = self
+            .instances
+            .get(id)
+            .is_some_and(|instance| instance.lifecycle.is_pending());
         if !pending {
             // Already on its way out: there is nothing left to terminate.
-            if self.instances.get(id).is_some_and(|instance| instance.lifecycle != Lifecycle::InService) {
+            if self
+                .instances
+                .get(id)
+                .is_some_and(|instance| instance.lifecycle != Lifecycle::InService)
+            {
                 self.forget(id);
             }
             return;
@@ -248,7 +267,9 @@ impl Cloud {
         };
         if back_off {
             group.failures += 1;
-            let wait = first.saturating_mul(1 << (group.failures - 1).min(10)).min(longest);
+            let wait = first
+                .saturating_mul(1 << (group.failures - 1).min(10))
+                .min(longest);
             group.retry_at = Some(now + wait);
             group.wake_at(now + wait);
         }

@@ -9,7 +9,9 @@ use super::{
 impl Cloud {
     fn member(&self, id: &str) -> Result<&super::Instance> {
         self.instances.get(id).ok_or_else(|| {
-            Error::validation(format!("Instance Id not found - No managed instance found for instance ID {id}"))
+            Error::validation(format!(
+                "Instance Id not found - No managed instance found for instance ID {id}"
+            ))
         })
     }
 
@@ -30,7 +32,9 @@ impl Cloud {
         let have = self.staying(&name).len();
         let now = spoken(self.now);
         let group = self.standing_group(&name)?;
-        let mut cause = format!("At {now} instance {id} was taken out of service in response to a user request");
+        let mut cause = format!(
+            "At {now} instance {id} was taken out of service in response to a user request"
+        );
         if request.should_decrement_desired_capacity {
             if group.desired <= group.min {
                 return Err(Error::validation(format!(
@@ -41,11 +45,17 @@ impl Cloud {
                 )));
             }
             group.desired -= 1;
-            cause = format!("{cause}, shrinking the capacity from {have} to {}", have - 1);
+            cause = format!(
+                "{cause}, shrinking the capacity from {have} to {}",
+                have - 1
+            );
         }
         self.begin_termination(id, format!("{cause}."));
         self.wake(&name);
-        let activity = self.instances.get(id).map(|instance| instance.activity.clone());
+        let activity = self
+            .instances
+            .get(id)
+            .map(|instance| instance.activity.clone());
         Ok(asg::ActivityType {
             activity: activity.and_then(|activity| self.activity(&activity)),
         })

@@ -20,7 +20,10 @@ const KNOWN: [&str; 7] = [
 
 pub(super) fn policies(given: Option<asg::TerminationPolicies>) -> Result<Vec<String>> {
     let policies = given.map(|policies| policies.items).unwrap_or_default();
-    if let Some(unknown) = policies.iter().find(|policy| !KNOWN.contains(&policy.as_str())) {
+    if let Some(unknown) = policies
+        .iter()
+        .find(|policy| !KNOWN.contains(&policy.as_str()))
+    {
         return Err(Error::validation(format!(
             "Termination policy '{unknown}' is not one of {}",
             KNOWN.join(", ")
@@ -38,13 +41,18 @@ pub(super) fn policies(given: Option<asg::TerminationPolicies>) -> Result<Vec<St
 /// order; what remains undecided falls on the oldest.
 pub(super) fn pick(group: &Group, staying: &[&Instance], protected_too: bool) -> Option<String> {
     let candidates = staying.iter().filter(|instance| !instance.rebalances);
-    let mut candidates: Vec<&Instance> =
-        candidates.filter(|instance| protected_too || !instance.protected).copied().collect();
+    let mut candidates: Vec<&Instance> = candidates
+        .filter(|instance| protected_too || !instance.protected)
+        .copied()
+        .collect();
     let counts = zone_counts(group, staying);
     let zones = group.zones();
     let crowd = |instance: &Instance| {
         let zone = &instance.place.zone;
-        (!zones.contains(zone), counts.get(zone).copied().unwrap_or(0))
+        (
+            !zones.contains(zone),
+            counts.get(zone).copied().unwrap_or(0),
+        )
     };
     let most = candidates.iter().map(|instance| crowd(instance)).max()?;
     candidates.retain(|instance| crowd(instance) == most);

@@ -3,8 +3,12 @@
 
 use super::super::{Cloud, Error, Result, asg, limits, paging};
 
-const TYPES: [&str; 4] =
-    ["SimpleScaling", "StepScaling", "TargetTrackingScaling", "PredictiveScaling"];
+const TYPES: [&str; 4] = [
+    "SimpleScaling",
+    "StepScaling",
+    "TargetTrackingScaling",
+    "PredictiveScaling",
+];
 
 impl Cloud {
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutScalingPolicy.html>
@@ -13,7 +17,10 @@ impl Cloud {
         request: asg::PutScalingPolicyType,
     ) -> Result<asg::PolicyARNType> {
         limits::scaling_name("policyName", &request.policy_name)?;
-        let kind = request.policy_type.clone().unwrap_or_else(|| "SimpleScaling".into());
+        let kind = request
+            .policy_type
+            .clone()
+            .unwrap_or_else(|| "SimpleScaling".into());
         check(&kind, &request)?;
         let (region, account, uuid) = (
             self.settings.region.clone(),
@@ -23,7 +30,10 @@ impl Cloud {
         let quota = self.settings.quotas.policies_per_group;
         let (group_name, name) = (request.auto_scaling_group_name, request.policy_name);
         let group = self.standing_group(&group_name)?;
-        let existing = group.policies.get(&name).and_then(|policy| policy.policy_a_r_n.clone());
+        let existing = group
+            .policies
+            .get(&name)
+            .and_then(|policy| policy.policy_a_r_n.clone());
         if existing.is_none() && group.policies.len() >= quota {
             return Err(Error::new(
                 "LimitExceeded",
@@ -77,25 +87,43 @@ impl Cloud {
                 return Ok(());
             }
         }
-        Err(Error::validation(format!("Scaling policy {wanted} not found")))
+        Err(Error::validation(format!(
+            "Scaling policy {wanted} not found"
+        )))
     }
 
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribePolicies.html>
-    pub fn describe_policies(&self, request: asg::DescribePoliciesType) -> Result<asg::PoliciesType> {
+    pub fn describe_policies(
+        &self,
+        request: asg::DescribePoliciesType,
+    ) -> Result<asg::PoliciesType> {
         if let Some(name) = &request.auto_scaling_group_name {
             self.group(name)?;
         }
-        let names = request.policy_names.map(|names| names.items).unwrap_or_default();
-        let kinds = request.policy_types.map(|kinds| kinds.items).unwrap_or_default();
+        let names = request
+            .policy_names
+            .map(|names| names.items)
+            .unwrap_or_default();
+        let kinds = request
+            .policy_types
+            .map(|kinds| kinds.items)
+            .unwrap_or_default();
         let named = request.auto_scaling_group_name.as_ref();
-        let groups = self.groups.values().filter(|group| named.is_none_or(|name| *name == group.name));
-        let policies = groups.flat_map(|group| group.policies.values()).filter(|policy| {
-            let is_named = |wanted: &String| {
-                policy.policy_name.as_ref() == Some(wanted) || policy.policy_a_r_n.as_ref() == Some(wanted)
-            };
-            let is_kind = |wanted: &String| policy.policy_type.as_ref() == Some(wanted);
-            (names.is_empty() || names.iter().any(is_named)) && (kinds.is_empty() || kinds.iter().any(is_kind))
-        });
+        let groups = self
+            .groups
+            .values()
+            .filter(|group| named.is_none_or(|name| *name == group.name));
+        let policies = groups
+            .flat_map(|group| group.policies.values())
+            .filter(|policy| {
+                let is_named = |wanted: &String| {
+                    policy.policy_name.as_ref() == Some(wanted)
+                        || policy.policy_a_r_n.as_ref() == Some(wanted)
+                };
+                let is_kind = |wanted: &String| policy.policy_type.as_ref() == Some(wanted);
+                (names.is_empty() || names.iter().any(is_named))
+                    && (kinds.is_empty() || kinds.iter().any(is_kind))
+            });
         let (policies, next_token) = paging::page(
             policies.cloned().collect(),
             |policy| policy.policy_a_r_n.clone().unwrap_or_default(),
@@ -130,5 +158,7 @@ fn check(kind: &str, request: &asg::PutScalingPolicyType) -> Result<()> {
             )));
         }
     };
-    Err(Error::validation(format!("{lacking} is required for a policy of type {kind}")))
+    Err(Error::validation(format!(
+        "{lacking} is required for a policy of type {kind}"
+    )))
 }

@@ -47,7 +47,10 @@ impl Process {
 
     /// The processes that a request names; all where it names none.
     fn named(request: &asg::ScalingProcessQuery) -> Result<Vec<Self>> {
-        let names = request.scaling_processes.as_ref().map(|names| names.items.as_slice());
+        let names = request
+            .scaling_processes
+            .as_ref()
+            .map(|names| names.items.as_slice());
         match names {
             None | Some([]) => Ok(Self::ALL.to_vec()),
             Some(names) => names.iter().map(|name| Self::parse(name)).collect(),
@@ -55,12 +58,15 @@ impl Process {
     }
 
     fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|process| process.name() == name).ok_or_else(|| {
-            Error::validation(format!(
-                "'{name}' is not a process of an Auto Scaling group: they are {}",
-                Self::ALL.map(Self::name).join(", ")
-            ))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|process| process.name() == name)
+            .ok_or_else(|| {
+                Error::validation(format!(
+                    "'{name}' is not a process of an Auto Scaling group: they are {}",
+                    Self::ALL.map(Self::name).join(", ")
+                ))
+            })
     }
 }
 
@@ -71,7 +77,10 @@ impl Cloud {
         let reason = format!("User suspended at {}", spoken(self.now));
         let group = self.standing_group(&request.auto_scaling_group_name)?;
         for process in processes {
-            group.suspended.entry(process).or_insert_with(|| reason.clone());
+            group
+                .suspended
+                .entry(process)
+                .or_insert_with(|| reason.clone());
         }
         Ok(())
     }
@@ -80,7 +89,9 @@ impl Cloud {
     pub fn resume_processes(&mut self, request: &asg::ScalingProcessQuery) -> Result<()> {
         let processes = Process::named(request)?;
         let group = self.standing_group(&request.auto_scaling_group_name)?;
-        group.suspended.retain(|process, _| !processes.contains(process));
+        group
+            .suspended
+            .retain(|process, _| !processes.contains(process));
         if processes.contains(&Process::Launch) {
             group.retry_at = None;
         }

@@ -77,12 +77,16 @@ impl Cloud {
         let start = time("StartTime", given)?;
         let end = time("EndTime", request.end_time.as_deref())?;
         if [start, end].into_iter().flatten().any(|at| at <= self.now) {
-            return Err(Error::validation("Given start time or end time is in the past"));
+            return Err(Error::validation(
+                "Given start time or end time is in the past",
+            ));
         }
         if let (Some(start), Some(end)) = (start, end)
             && end <= start
         {
-            return Err(Error::validation("Given end time is not after its start time"));
+            return Err(Error::validation(
+                "Given end time is not after its start time",
+            ));
         }
         zone(request.time_zone.as_deref())?;
         let recurrence = match request.recurrence {
@@ -93,7 +97,9 @@ impl Cloud {
             None => None,
         };
         if recurrence.is_none() && start.is_none() {
-            return Err(Error::validation("Either StartTime or Recurrence must be given"));
+            return Err(Error::validation(
+                "Either StartTime or Recurrence must be given",
+            ));
         }
         let (min, max, desired) = (request.min_size, request.max_size, request.desired_capacity);
         if min.is_none() && max.is_none() && desired.is_none() {
@@ -107,7 +113,10 @@ impl Cloud {
             self.ids.uuid(),
         );
         let (now, quota) = (self.now, self.settings.quotas.scheduled_actions_per_group);
-        let (group_name, name) = (request.auto_scaling_group_name, request.scheduled_action_name);
+        let (group_name, name) = (
+            request.auto_scaling_group_name,
+            request.scheduled_action_name,
+        );
         let group = self.standing_group(&group_name)?;
         if !group.schedules.contains_key(&name) && group.schedules.len() >= quota {
             return Err(Error::new(
@@ -142,8 +151,13 @@ impl Cloud {
             return;
         };
         let is_due = |schedule: &Schedule| schedule.next.is_some_and(|next| next <= now);
-        let due = group.schedules.iter().filter(|(_, schedule)| is_due(schedule));
-        let due: Vec<(String, Schedule)> = due.map(|(name, schedule)| (name.clone(), schedule.clone())).collect();
+        let due = group
+            .schedules
+            .iter()
+            .filter(|(_, schedule)| is_due(schedule));
+        let due: Vec<(String, Schedule)> = due
+            .map(|(name, schedule)| (name.clone(), schedule.clone()))
+            .collect();
         for (action, schedule) in due {
             let next = schedule.following(now);
             if let Some(listed) = group.schedules.get_mut(&action) {
@@ -155,7 +169,9 @@ impl Cloud {
             if next.is_none() {
                 group.schedules.remove(&action);
             }
-            if let Ok((min, max, desired)) = group.sizes(schedule.min, schedule.max, schedule.desired) {
+            if let Ok((min, max, desired)) =
+                group.sizes(schedule.min, schedule.max, schedule.desired)
+            {
                 let who = format!(
                     "At {} a scheduled action update of AutoScalingGroup constraints to min: {min}, max: {max}, \
                      desired: {desired}",
@@ -168,7 +184,10 @@ impl Cloud {
     }
 
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteScheduledAction.html>
-    pub fn delete_scheduled_action(&mut self, request: &asg::DeleteScheduledActionType) -> Result<()> {
+    pub fn delete_scheduled_action(
+        &mut self,
+        request: &asg::DeleteScheduledActionType,
+    ) -> Result<()> {
         let group = self.group_mut(&request.auto_scaling_group_name)?;
         match group.schedules.remove(&request.scheduled_action_name) {
             Some(_) => Ok(()),
@@ -181,7 +200,10 @@ impl Cloud {
         &self,
         request: asg::DescribeScheduledActionsType,
     ) -> Result<asg::ScheduledActionsType> {
-        let names = request.scheduled_action_names.map(|names| names.items).unwrap_or_default();
+        let names = request
+            .scheduled_action_names
+            .map(|names| names.items)
+            .unwrap_or_default();
         let (from, to) = (
             time("StartTime", request.start_time.as_deref())?,
             time("EndTime", request.end_time.as_deref())?,
@@ -194,7 +216,9 @@ impl Cloud {
             }
             for (name, schedule) in &group.schedules {
                 let at = schedule.next.or(schedule.start);
-                let inside = at.is_none_or(|at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to));
+                let inside = at.is_none_or(|at| {
+                    from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to)
+                });
                 if inside && (names.is_empty() || names.contains(name)) {
                     found.push(schedule.listed(name, &group.name));
                 }

@@ -11,8 +11,9 @@ impl Group {
         let before = self.desired;
         (self.min, self.max, self.desired) = (min, max, desired);
         if before != desired {
-            self.reason =
-                Some(format!("{who} changing the desired capacity from {before} to {desired}."));
+            self.reason = Some(format!(
+                "{who} changing the desired capacity from {before} to {desired}."
+            ));
         }
     }
 
@@ -50,12 +51,18 @@ impl Cloud {
         let (min, max, desired) =
             group.sizes(request.min_size, request.max_size, request.desired_capacity)?;
         let health = request.health_check_type.as_deref();
-        let health = health.map(|kind| health_check_type(Some(kind))).transpose()?;
+        let health = health
+            .map(|kind| health_check_type(Some(kind)))
+            .transpose()?;
         let grace = request.health_check_grace_period;
-        let grace = grace.map(|seconds| grace_period(Some(seconds))).transpose()?;
+        let grace = grace
+            .map(|seconds| grace_period(Some(seconds)))
+            .transpose()?;
         let template = request.launch_template.map(Template::parse).transpose()?;
         let policies = request.termination_policies;
-        let policies = policies.map(|given| super::pick::policies(Some(given))).transpose()?;
+        let policies = policies
+            .map(|given| super::pick::policies(Some(given)))
+            .transpose()?;
         let moves = request.v_p_c_zone_identifier.is_some() || request.availability_zones.is_some();
         let places = moves.then(|| {
             let zones = request.availability_zones.map(|zones| zones.items);
@@ -90,12 +97,17 @@ impl Cloud {
             group.protect_new = protect;
         }
         let bystanders = &mut group.bystanders;
-        bystanders.default_cooldown = request.default_cooldown.unwrap_or(bystanders.default_cooldown);
-        bystanders.default_instance_warmup =
-            request.default_instance_warmup.or(bystanders.default_instance_warmup);
-        bystanders.max_instance_lifetime =
-            request.max_instance_lifetime.or(bystanders.max_instance_lifetime);
-        bystanders.capacity_rebalance = request.capacity_rebalance.or(bystanders.capacity_rebalance);
+        bystanders.default_cooldown = request
+            .default_cooldown
+            .unwrap_or(bystanders.default_cooldown);
+        bystanders.default_instance_warmup = request
+            .default_instance_warmup
+            .or(bystanders.default_instance_warmup);
+        bystanders.max_instance_lifetime = request
+            .max_instance_lifetime
+            .or(bystanders.max_instance_lifetime);
+        bystanders.capacity_rebalance =
+            request.capacity_rebalance.or(bystanders.capacity_rebalance);
         if request.instance_maintenance_policy.is_some() {
             bystanders.maintenance = request.instance_maintenance_policy;
         }
@@ -138,7 +150,10 @@ impl Cloud {
         let name = &request.auto_scaling_group_name;
         let forced = request.force_delete.unwrap_or(false);
         self.group(name)?;
-        let occupied = self.instances.values().any(|instance| instance.group == *name);
+        let occupied = self
+            .instances
+            .values()
+            .any(|instance| instance.group == *name);
         if occupied && !forced {
             return Err(Error::new(
                 "ResourceInUse",
@@ -155,9 +170,14 @@ impl Cloud {
         group.hooks.clear();
         self.wake(name);
         if forced {
-            let held = self.instances.values_mut().filter(|instance| instance.group == *name);
+            let held = self
+                .instances
+                .values_mut()
+                .filter(|instance| instance.group == *name);
             let held: Vec<String> = held
-                .filter(|instance| instance.lifecycle == super::instance::Lifecycle::TerminatingWait)
+                .filter(|instance| {
+                    instance.lifecycle == super::instance::Lifecycle::TerminatingWait
+                })
                 .map(|instance| instance.id.clone())
                 .collect();
             for id in held {
