@@ -1,7 +1,7 @@
 //! A web application as a user of the deployer would have one: it knows nothing of the deployer.
 //!
 //! It listens on `PORT` and says what it is. `GREETING` comes from the app's settings, `VERSION` is baked
-//! into the image, `RELEASE` and `INSTANCE_ID` are told to it where it runs. `HELLO_HEALTH` makes it answer
+//! into the image, `RELEASE` and `HOSTNAME` are told to it where it runs. `HELLO_HEALTH` makes it answer
 //! its health check with another status, so that one can see a bad version being turned away.
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,6 +14,16 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(75);
 
 fn main() -> io::Result<()> {
+    if let Some(life) = seconds("HELLO_EXIT_AFTER") {
+        thread::spawn(move || {
+            thread::sleep(life);
+            eprintln!("hello exits, as HELLO_EXIT_AFTER says");
+            std::process::exit(1);
+        });
+    }
+    if let Some(late) = seconds("HELLO_START_AFTER") {
+        thread::sleep(late);
+    }
     let port = setting("PORT", "8080");
     let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
     println!(
@@ -89,7 +99,7 @@ fn about() -> String {
         ("greeting", setting("GREETING", "Hello, world")),
         ("version", setting("VERSION", "unversioned")),
         ("release", setting("RELEASE", "none")),
-        ("instance", setting("INSTANCE_ID", "none")),
+        ("instance", setting("HOSTNAME", "none")),
     ];
     let fields: Vec<String> = fields
         .iter()
@@ -106,6 +116,11 @@ fn escaped(text: &str) -> String {
             c => vec![c],
         })
         .collect()
+}
+
+fn seconds(name: &str) -> Option<Duration> {
+    let seconds = std::env::var(name).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn setting(name: &str, default: &str) -> String {

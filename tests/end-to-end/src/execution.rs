@@ -1,0 +1,108 @@
+//! An execution, as the Step Functions console shows it.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+
+/// Longer than any deploy of these tests takes, in real time.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+#[derive(Clone, Debug)]
+pub struct Execution {
+    pub client: aws_sdk_sfn::Client,
+    pub arn: String,
+}
+
+impl Execution {
+    pub fn name(&self) -> &str {
+        self.arn.rsplit(':').next().unwrap()
+    }
+
+    pub async fn status(&self) -> String {
+        let described = self
+            .client
+            .describe_execution()
+            .execution_arn(&self.arn)
+            .send()
+            .await
+            .unwrap();
+        described.status().as_str().to_owned()
+    }
+
+    /// Waits until it has ended; its status, and the error of a failed one.
+    pub async fn end(&self) -> String {
+        let began = Instant::now();
+        loop {
+            let described = self
+                .client
+                .describe_execution()
+                .execution_arn(&self.arn)
+                .send()
+                .await
+                .unwrap();
+            match described.status() {
+                ExecutionStatus::Running => {}
+                ExecutionStatus::Failed => return described.error().unwrap_or_default().to_owned(),
+                other => return other.as_str().to_owned(),
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} has not ended; it went {:?}",
+                self.name(),
+                self.path().await
+            );
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// The states that it entered, in order.
+    pub async fn path(&self) -> Vec<String> {
+        let mut pages = self
+            .client
+            .get_execution_history()
+            .execution_arn(&self.arn)
+            .into_paginator()
+            .items()
+            .send();
+        let mut path = Vec::new();
+        while let Some(event) = pages.next().await {
+            if let Some(name) = entered(&event.unwrap()) {
+                path.push(name);
+            }
+        }
+        path
+    }
+
+    /// Waits until it enters a state.
+    pub async fn reaches(&self, state: &str) {
+        let began = Instant::now();
+        while !self.path().await.iter().any(|name| name == state) {
+            let path = self.path().await;
+            assert!(
+                self.status().await == "RUNNING" || path.iter().any(|name| name == state),
+                "{} ended without {state}: {path:?}",
+                self.name()
+            );
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} has not come to {state}: {path:?}",
+                self.name()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub async fn stop(&self) {
+        self.client
+            .stop_execution()
+            .execution_arn(&self.arn)
+            .cause("a person stopped it")
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
+fn entered(event: &HistoryEvent) -> Option<String> {
+    Some(event.state_entered_event_details()?.name().to_owned())
+}

@@ -1,0 +1,7 @@
+//! One binary, so that all scenarios run at once: most of their time is waiting.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod deploys;
+mod interruptions;
+mod refusals;
