@@ -27,7 +27,8 @@ where
                     problem: error.to_string(),
                 }
             })?;
-            let output = handler(input).await?;
+            // Boxed: a handler's future is deep, and the runtime wraps it deeper still.
+            let output = Box::pin(handler(input)).await?;
             serde_json::to_value(output).map_err(|error| StepError::Unreadable {
                 what: "the step's output".to_owned(),
                 problem: error.to_string(),
