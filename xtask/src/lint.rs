@@ -6,11 +6,12 @@ mod external;
 mod template;
 mod workflow;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::tools;
-use crate::ui::Ui;
 
 /// How a check ended.
 enum Outcome {
@@ -44,14 +45,12 @@ struct Sources {
     boot: String,
     /// The directories of the functions, each with the text of its sources.
     functions: Vec<(String, String)>,
+    /// The sources of exuvia-aws, where every call to AWS is.
+    aws: String,
 }
 
+/// Needs the Python environment that [`tools::python`] makes.
 pub(crate) fn run() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(tools::python(&Ui::new()))?;
-
     let mut wrong = 0;
     let mut report = |name: &str, outcome: Result<Outcome>| match outcome {
         Ok(Outcome::Good) => println!("   ok     {name}"),
@@ -133,9 +132,10 @@ impl Sources {
             workflow: serde_json::from_str(&asl)
                 .context("statemachine/deploy.asl.json is not JSON")?,
             asl,
-            drawing: text("statemachine/README.md")?,
+            drawing: text("statemachine/README.md").unwrap_or_default(),
             boot: text("infra/boot.sh")?,
             functions: functions()?,
+            aws: source(&tools::root().join("functions/aws/src"))?,
         })
     }
 }
@@ -146,19 +146,24 @@ fn functions() -> Result<Vec<(String, String)>> {
     for entry in std::fs::read_dir(tools::root().join("functions"))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let source = entry.path().join("src");
-        if name == "core" || name == "aws" || !source.join("main.rs").exists() {
+        let sources = entry.path().join("src");
+        if name == "core" || name == "aws" || !sources.join("main.rs").exists() {
             continue;
         }
-        let mut text = String::new();
-        for file in std::fs::read_dir(source)? {
-            let path = file?.path();
-            if path.is_file() {
-                text.push_str(&std::fs::read_to_string(path)?);
-            }
-        }
-        functions.push((name, text));
+        functions.push((name, source(&sources)?));
     }
     functions.sort();
     Ok(functions)
+}
+
+/// All files of a directory, as one text.
+fn source(directory: &Path) -> Result<String> {
+    let mut text = String::new();
+    for file in std::fs::read_dir(directory)? {
+        let path = file?.path();
+        if path.is_file() {
+            text.push_str(&std::fs::read_to_string(path)?);
+        }
+    }
+    Ok(text)
 }
