@@ -3,16 +3,17 @@
 //!
 //! [`model`] is pure: a state machine over timestamps, without IO, which serves in real time behind HTTP
 //! ([`face`], [`runtime`]) and as well in the virtual time of a simulation. [`wire`] is AWS's query protocol on
-//! top of it. Everything that is not Auto Scaling or Elastic Load Balancing is forwarded to another local AWS.
+//! top of it. What the model wants done, [`instance`] (the machines), [`balancer`] (the traffic) and [`probe`] (the
+//! health checks) do. Everything that is not Auto Scaling or Elastic Load Balancing is forwarded to another local
+//! AWS.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod balancer;
 pub mod clock;
+pub mod face;
 pub mod instance;
 pub mod model;
+pub mod probe;
 pub mod routes;
-pub mod wire;
-
-pub mod face;
 pub mod runtime;
-mod stand_in;
-pub use stand_in::{balancer, probe};
+pub mod wire;

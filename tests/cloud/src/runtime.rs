@@ -24,7 +24,7 @@ use crate::{
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// With nothing due, the driver still looks around this often.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// The running cloud. Cheap to clone.
 #[derive(Clone)]

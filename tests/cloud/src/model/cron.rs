@@ -85,12 +85,13 @@ fn field(
 ) -> Result<Vec<u8>, String> {
     let bad = || format!("'{text}' is not a valid field of a recurrence");
     let number = |text: &str| -> Result<u8, String> {
-        let named = names
+        let position = names
             .iter()
-            .zip(first..)
-            .find(|(name, _)| name.eq_ignore_ascii_case(text));
-        let value =
-            named.map_or_else(|| text.parse().map_err(|_| bad()), |(_, value)| Ok(value))?;
+            .position(|name| name.eq_ignore_ascii_case(text));
+        let value = match position.and_then(|position| u8::try_from(position).ok()) {
+            Some(position) => first + position,
+            None => text.parse().map_err(|_| bad())?,
+        };
         if range.contains(&value) {
             Ok(value)
         } else {

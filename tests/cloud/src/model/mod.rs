@@ -16,6 +16,8 @@ mod ids;
 mod limits;
 mod paging;
 mod scaling;
+#[cfg(test)]
+mod scenarios;
 mod settings;
 mod summary;
 

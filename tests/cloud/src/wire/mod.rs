@@ -13,7 +13,7 @@ use winterbaume_core::{MockResponse, protocol::xml::aws_query_error_response};
 
 use crate::model::{Cloud, Error, Result};
 
-/// The two services, named as in a SigV4 credential scope.
+/// The two services, named as in the credential scope of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     AutoScaling,

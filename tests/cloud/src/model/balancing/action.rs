@@ -220,6 +220,15 @@ fn weighted(tuple: elb::TargetGroupTuple) -> Result<Weighted> {
     }
 }
 
+/// What a fixed response may be.
+const CONTENT_TYPES: [&str; 5] = [
+    "text/plain",
+    "text/css",
+    "text/html",
+    "application/javascript",
+    "application/json",
+];
+
 fn fixed(config: Option<elb::FixedResponseActionConfig>) -> Result<Action> {
     let Some(config) = config else {
         return Err(Error::new(
@@ -238,21 +247,14 @@ fn fixed(config: Option<elb::FixedResponseActionConfig>) -> Result<Action> {
             config.status_code
         )));
     };
-    const TYPES: [&str; 5] = [
-        "text/plain",
-        "text/css",
-        "text/html",
-        "application/javascript",
-        "application/json",
-    ];
     if let Some(unknown) = config
         .content_type
         .as_deref()
-        .filter(|kind| !TYPES.contains(kind))
+        .filter(|kind| !CONTENT_TYPES.contains(kind))
     {
         return Err(Error::validation(format!(
             "Content type '{unknown}' is not one of {}",
-            TYPES.join(", ")
+            CONTENT_TYPES.join(", ")
         )));
     }
     if config

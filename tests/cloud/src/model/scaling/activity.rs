@@ -94,20 +94,14 @@ impl Cloud {
     }
 
     pub(super) fn set_activity_status(&mut self, id: &str, status: Status) {
-        if let Some(activity) = self
-            .activities
-            .iter_mut()
-            .rev()
-            .find(|activity| activity.id == id)
-        {
+        if let Some(activity) = self.open_activity(id) {
             activity.status = status;
         }
     }
 
     pub(super) fn end_activity(&mut self, id: &str, status: Status, message: Option<&str>) {
         let now = self.now;
-        let open = |activity: &&mut Activity| activity.id == id && activity.ended.is_none();
-        let Some(activity) = self.activities.iter_mut().rev().find(open) else {
+        let Some(activity) = self.open_activity(id) else {
             return;
         };
         activity.status = status;
@@ -116,6 +110,11 @@ impl Cloud {
             activity.description = format!("{}.  Status Reason: {message}", activity.description);
             activity.message = Some(message.to_owned());
         }
+    }
+
+    fn open_activity(&mut self, id: &str) -> Option<&mut Activity> {
+        let mut newest = self.activities.iter_mut().rev();
+        newest.find(|activity| activity.id == id && activity.ended.is_none())
     }
 
     pub(super) fn activity(&self, id: &str) -> Option<asg::Activity> {

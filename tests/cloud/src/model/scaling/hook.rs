@@ -134,7 +134,7 @@ impl Hook {
     fn global(&self) -> Duration {
         self.heartbeat()
             .saturating_mul(100)
-            .min(Duration::from_secs(48 * 3600))
+            .min(Duration::from_hours(48))
     }
 
     fn listed(&self, name: &str, group: &str) -> asg::LifecycleHook {

@@ -63,7 +63,7 @@ pub(super) fn pick(group: &Group, staying: &[&Instance], protected_too: bool) ->
             // The rest come down to the oldest template here, where there is no price and no hour to look at.
             _ => {
                 let old = |instance: &&Instance| instance.launch_template != group.launch_template;
-                if candidates.iter().any(|instance| old(instance)) {
+                if candidates.iter().any(&old) {
                     candidates.retain(|instance| old(instance));
                 }
                 continue;

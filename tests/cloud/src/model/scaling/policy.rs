@@ -74,9 +74,9 @@ impl Cloud {
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeletePolicy.html>
     pub fn delete_policy(&mut self, request: &asg::DeletePolicyType) -> Result<()> {
         let wanted = &request.policy_name;
-        let named = request.auto_scaling_group_name.as_ref();
+        let only = request.auto_scaling_group_name.as_ref();
         for group in self.groups.values_mut() {
-            if named.is_some_and(|name| *name != group.name) {
+            if only.is_some_and(|name| *name != group.name) {
                 continue;
             }
             let before = group.policies.len();
@@ -108,11 +108,11 @@ impl Cloud {
             .policy_types
             .map(|kinds| kinds.items)
             .unwrap_or_default();
-        let named = request.auto_scaling_group_name.as_ref();
+        let only = request.auto_scaling_group_name.as_ref();
         let groups = self
             .groups
             .values()
-            .filter(|group| named.is_none_or(|name| *name == group.name));
+            .filter(|group| only.is_none_or(|name| *name == group.name));
         let policies = groups
             .flat_map(|group| group.policies.values())
             .filter(|policy| {
@@ -140,9 +140,8 @@ impl Cloud {
 
 fn check(kind: &str, request: &asg::PutScalingPolicyType) -> Result<()> {
     let lacking = match kind {
-        "SimpleScaling" if request.adjustment_type.is_none() => "AdjustmentType",
+        "SimpleScaling" | "StepScaling" if request.adjustment_type.is_none() => "AdjustmentType",
         "SimpleScaling" if request.scaling_adjustment.is_none() => "ScalingAdjustment",
-        "StepScaling" if request.adjustment_type.is_none() => "AdjustmentType",
         "StepScaling" if request.step_adjustments.is_none() => "StepAdjustments",
         "TargetTrackingScaling" if request.target_tracking_configuration.is_none() => {
             "TargetTrackingConfiguration"
