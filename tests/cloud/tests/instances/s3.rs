@@ -72,14 +72,11 @@ async fn answer(
         .split('&')
         .find_map(|pair| pair.strip_prefix("versionId="));
     let name = version.map_or(path.clone(), |version| format!("{path}@{version}"));
-    match objects.lock().unwrap().get(&name).cloned() {
-        Some(bytes) => *response.body_mut() = Full::from(bytes),
-        None => {
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            let text =
-                "<Error><Code>NoSuchVersion</Code><Message>It is not there.</Message></Error>";
-            *response.body_mut() = Full::from(text);
-        }
+    let found = objects.lock().unwrap().get(&name).cloned();
+    if found.is_none() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
     }
+    let missing = b"<Error><Code>NoSuchVersion</Code><Message>It is not there.</Message></Error>";
+    *response.body_mut() = Full::from(found.unwrap_or_else(|| missing.to_vec()));
     Ok(response)
 }
