@@ -54,9 +54,11 @@ pub(crate) async fn all(ui: &Ui) -> Result<()> {
     );
 
     let mut cargo = cargo();
-    cargo.args(["build", "--package", "exuvia-cloud"]);
+    // By --bin, not by --package: then features are those of the whole workspace, as they are for xtask itself
+    // and for the tests, and nothing is compiled twice.
+    cargo.args(["build", "--bin", "exuvia-cloud"]);
     for function in FUNCTIONS {
-        cargo.args(["--package", &format!("exuvia-{function}")]);
+        cargo.args(["--bin", &format!("exuvia-{function}")]);
     }
     build(cargo, &step).await?;
     step.detail("zipping the functions");
@@ -86,6 +88,9 @@ async fn build(mut cargo: Command, step: &Step) -> Result<()> {
     let mut lines = BufReader::new(child.stderr.take().context("cargo has no stderr")?).lines();
     let mut printed = Vec::new();
     while let Some(line) = lines.next_line().await? {
+        if line.trim().starts_with("Blocking ") {
+            step.detail("waiting for another cargo");
+        }
         if let Some(what) = line.trim().strip_prefix("Compiling ") {
             step.detail(what.split(" (").next().unwrap_or(what));
         }

@@ -7,7 +7,7 @@ mod compile;
 mod demo;
 mod image;
 mod lint;
-// mod package;
+mod package;
 mod process;
 mod test;
 mod tools;
@@ -72,7 +72,7 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
         Command::Exec(options) => done(process::exec(&options)),
         Command::Image(options) => done(image::run(&options)),
         Command::Lint => interruptible(lint(ui)),
-        Command::Package => anyhow::bail!("not there yet"),
+        Command::Package(options) => done(package::run(&options)),
         Command::Env => done(up::env()),
         Command::Down => done(up::down(ui)),
         Command::Demo { speed } => interruptible(demo::run(ui, &demo, speed)),

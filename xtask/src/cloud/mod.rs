@@ -237,6 +237,7 @@ impl LocalCloud {
         self.spawn(command, "ministack")
     }
 
+    /// It takes its own start for the epoch.
     fn start_front(&self) -> Result<Child> {
         let state = &self.state;
         let mut command = process::service(compile::cloud_binary(), self.lifetime);
@@ -248,7 +249,7 @@ impl LocalCloud {
                 &format!("http://127.0.0.1:{}", state.ministack.port),
             ])
             .args(["--speed", &state.speed.to_string()])
-            .args(["--epoch", &state.epoch.to_string()])
+            .args(["--epoch", &state.now().to_string()])
             .arg("--state-dir")
             .arg(self.directory.join("cloud"))
             .env("NO_PROXY", "127.0.0.1,localhost");

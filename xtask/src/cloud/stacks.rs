@@ -3,6 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use aws_sdk_s3::types::{
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{LocalCloud, State, network};
@@ -20,6 +24,7 @@ pub(crate) struct Pipeline {
     pub(crate) ledger_bucket: String,
     pub(crate) topic_arn: String,
     pub(crate) state_machine_arn: String,
+    key_arn: String,
 }
 
 /// An app in an environment.
@@ -127,7 +132,34 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     };
     let parameters = [format!("Architecture={architecture}")];
     deploy(state, PIPELINE_STACK, &packaged, &parameters).await?;
-    outputs(state).await
+    let pipeline = outputs(state).await?;
+    encrypt_buckets(state, &pipeline).await?;
+    Ok(pipeline)
+}
+
+/// ministack applies a bucket's default encryption, but leaves it out where CloudFormation makes the bucket: this
+/// is the template's `BucketEncryption` again.
+async fn encrypt_buckets(state: &State, pipeline: &Pipeline) -> Result<()> {
+    let client = aws_sdk_s3::Client::new(&state.sdk());
+    let default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(ServerSideEncryption::AwsKms)
+        .kms_master_key_id(&pipeline.key_arn)
+        .build()?;
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(default)
+        .bucket_key_enabled(true)
+        .build();
+    let configuration = ServerSideEncryptionConfiguration::builder()
+        .rules(rule)
+        .build()?;
+    for bucket in [&pipeline.artifacts_bucket, &pipeline.ledger_bucket] {
+        let put = client.put_bucket_encryption().bucket(bucket);
+        put.server_side_encryption_configuration(configuration.clone())
+            .send()
+            .await
+            .with_context(|| format!("cannot set the default encryption of {bucket}"))?;
+    }
+    Ok(())
 }
 
 async fn built_template(directory: &Path) -> Result<std::path::PathBuf> {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
+use jiff::Timestamp;
 
 use super::Stage;
 use super::fleet::{Fleet, Fleets};
@@ -60,6 +61,7 @@ pub(crate) async fn deploy(stage: &mut Stage<'_>, version: &str, image: &Path) -
     };
     let began = Instant::now();
     loop {
+        let now = stage.state.now();
         // First whether it has ended, then how far it got: so the last look sees the last state.
         let ended = stage
             .sfn
@@ -69,7 +71,7 @@ pub(crate) async fn deploy(stage: &mut Stage<'_>, version: &str, image: &Path) -
             .await?;
         let history = history(stage, &execution).await?;
         let fleets = stage.observer.fleets().await?;
-        show.look(stage, &history, fleets)?;
+        show.look(stage, now, &history, fleets)?;
         if *ended.status() != ExecutionStatus::Running {
             return Ok(Ending {
                 cause: ended.cause().map(str::to_owned),
@@ -135,7 +137,7 @@ async fn history(stage: &Stage<'_>, execution: &str) -> Result<Vec<HistoryEvent>
     }
 }
 
-/// Each state that was entered, and when, in cloud seconds since the start.
+/// Each state that was entered, and when, in cloud seconds since the start; without the choices in between.
 fn entered(history: &[HistoryEvent]) -> Vec<(&str, u64)> {
     let Some(start) = history.first().map(|event| event.timestamp().secs()) else {
         return Vec::new();
@@ -143,6 +145,7 @@ fn entered(history: &[HistoryEvent]) -> Vec<(&str, u64)> {
     let since = |event: &HistoryEvent| u64::try_from(event.timestamp().secs() - start).unwrap_or(0);
     history
         .iter()
+        .filter(|event| *event.r#type() != HistoryEventType::ChoiceStateEntered)
         .filter_map(|event| Some((event.state_entered_event_details()?.name(), since(event))))
         .collect()
 }
@@ -176,6 +179,7 @@ impl Show {
     fn look(
         &mut self,
         stage: &mut Stage<'_>,
+        now: Timestamp,
         history: &[HistoryEvent],
         fleets: Fleets,
     ) -> Result<()> {
@@ -183,24 +187,18 @@ impl Show {
         for &(name, at) in &states {
             // A loop (look, wait, look again) is worth one line; the moving line shows it going round.
             if self.announced.insert(name.to_owned()) {
-                self.now = at;
-                stage.ui.line(format!(
-                    "    {}  {name}",
-                    stage.ui.paint(Tone::Dim, &clock(at))
-                ));
+                let time = stage.ui.paint(Tone::Dim, &clock(at));
+                stage.ui.line(format!("    {time}  {name}"));
             }
         }
         if let Some(start) = history.first() {
-            let now = stage.state.now().as_second() - start.timestamp().secs();
-            self.now = self.now.max(u64::try_from(now).unwrap_or(0));
+            let now = now.as_second() - start.timestamp().secs();
+            self.now = u64::try_from(now).unwrap_or(0);
         }
         for change in changes(&self.fleets, &fleets) {
-            let (time, text) = (clock(self.now), stage.ui.paint(Tone::Note, &change));
-            stage.ui.line(format!(
-                "    {}  {:NAME_WIDTH$}{text}",
-                stage.ui.paint(Tone::Dim, &time),
-                ""
-            ));
+            let time = stage.ui.paint(Tone::Dim, &clock(self.now));
+            let change = stage.ui.paint(Tone::Note, &change);
+            stage.ui.line(format!("    {time}    {change}"));
         }
         self.fleets = fleets;
         stage.print_notices()?;
@@ -237,7 +235,8 @@ fn changes(before: &Fleets, after: &Fleets) -> Vec<String> {
     let mut changes = Vec::new();
     for (release, now) in after {
         let was = before.get(release).unwrap_or(&none);
-        if (was.healthy, was.desired) != (now.healthy, now.desired) && now.desired > 0 {
+        // Without a rule that names it, a fleet is being shed, and its health is nobody's concern.
+        if now.weight.is_some() && (was.healthy, was.desired) != (now.healthy, now.desired) {
             changes.push(format!(
                 "fleet {release:06}  {}/{} healthy",
                 now.healthy, now.desired
@@ -304,8 +303,8 @@ mod tests {
                 vec!["fleet 000001  0/2 healthy", "traffic        000001 0%"],
             ),
             (
-                vec![(1, fleet(0, 2, 0, None))],
-                vec![(1, fleet(1, 2, 0, None))],
+                vec![(1, fleet(0, 2, 0, Some(0)))],
+                vec![(1, fleet(1, 2, 0, Some(0)))],
                 vec!["fleet 000001  1/2 healthy"],
             ),
             (
@@ -313,6 +312,7 @@ mod tests {
                 vec![(1, fleet(2, 2, 0, Some(0))), (2, fleet(2, 2, 0, Some(100)))],
                 vec!["traffic        000001 0%, 000002 100%"],
             ),
+            // No rule names it any more: it is being shed.
             (
                 vec![(1, fleet(2, 2, 0, None))],
                 vec![(1, fleet(0, 0, 2, None))],
