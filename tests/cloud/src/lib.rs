@@ -10,6 +10,7 @@
 
 pub mod balancer;
 pub mod clock;
+pub mod ec2;
 pub mod face;
 pub mod instance;
 pub mod model;

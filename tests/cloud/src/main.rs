@@ -7,6 +7,7 @@ use clap::Parser;
 use exuvia_cloud::{
     balancer::Balancer,
     clock::Clock,
+    ec2::Ec2,
     face, instance,
     model::{Cloud, Settings},
     runtime::Runtime,
@@ -90,6 +91,7 @@ async fn run(options: Options) -> Result<()> {
         options.state_dir,
         machines,
         Balancer::new(),
+        Ec2::at(&options.upstream),
         events,
     );
 

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::{
     balancer::Balancer,
     clock::Clock,
+    ec2::{self, Ec2},
     instance::{self, Machines},
     model::{Check, CheckOutcome, Cloud, Effect, Error, Launch},
     probe, routes,
@@ -36,6 +37,7 @@ struct Inner {
     state: Mutex<State>,
     machines: Machines,
     balancer: Balancer,
+    ec2: Ec2,
     /// Something changed, so something may be due earlier than thought.
     changed: Notify,
 }
@@ -53,6 +55,7 @@ impl Runtime {
         state_dir: PathBuf,
         machines: Machines,
         balancer: Balancer,
+        ec2: Ec2,
         events: mpsc::UnboundedReceiver<instance::Event>,
     ) -> Self {
         let runtime = Self(Arc::new(Inner {
@@ -64,6 +67,7 @@ impl Runtime {
             }),
             machines,
             balancer,
+            ec2,
             changed: Notify::new(),
         }));
         tokio::spawn(runtime.clone().drive(events));
@@ -72,10 +76,17 @@ impl Runtime {
 
     /// Answers one request of AWS's query protocol. What it changes is in effect when this returns: routes as well.
     pub async fn answer(&self, service: Service, body: &str) -> Answer {
+        let subnets = match self.consult_ec2(body).await {
+            Ok(subnets) => subnets,
+            Err(error) => return wire::refusal(service, &error),
+        };
         let mut state = self.0.state.lock().await;
         state.cloud.at(self.0.clock.now());
         if let Err(error) = check_listener_port(&state.published, body) {
             return wire::refusal(service, &error);
+        }
+        for ec2::Subnet { id, zone, vpc } in subnets {
+            state.cloud.learn_subnet(&id, &zone, &vpc);
         }
         let answer = wire::answer(&mut state.cloud, service, body);
         let turned = self.turn(&mut state).await;
@@ -88,6 +99,19 @@ impl Runtime {
                 error.status = 500;
                 wire::refusal(service, &error)
             }
+        }
+    }
+
+    /// What EC2 knows of the things of its own that a request names, or its refusal.
+    async fn consult_ec2(&self, body: &str) -> Result<Vec<ec2::Subnet>, Error> {
+        let action = wire::parameter(body, "Action").unwrap_or_default();
+        match action.as_str() {
+            "CreateLoadBalancer" => self.0.ec2.subnets(body).await,
+            "CreateAutoScalingGroup" | "UpdateAutoScalingGroup" => {
+                self.0.ec2.check_launch_template(body).await?;
+                self.0.ec2.subnets(body).await
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

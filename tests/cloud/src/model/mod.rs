@@ -123,12 +123,6 @@ impl Cloud {
         self.subnets.insert(id.to_owned(), subnet);
     }
 
-    pub fn knows_subnet(&self, id: &str) -> bool {
-        self.subnets
-            .get(id)
-            .is_some_and(|subnet| subnet.vpc.is_some())
-    }
-
     fn zone_of(&mut self, subnet: &str) -> String {
         let letters = ["a", "b", "c"];
         let letter = letters[self.subnets.len() % letters.len()];

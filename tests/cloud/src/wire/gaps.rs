@@ -7,7 +7,7 @@ fn text(params: &Params, key: &str) -> Option<String> {
     params.get(key).cloned()
 }
 
-fn list(params: &Params, prefix: &str) -> Vec<String> {
+pub(super) fn list(params: &Params, prefix: &str) -> Vec<String> {
     (1..)
         .map_while(|n| text(params, &format!("{prefix}.member.{n}")))
         .collect()

@@ -60,6 +60,11 @@ pub fn parameter(body: &str, name: &str) -> Option<String> {
     form::parse(body).remove(name)
 }
 
+/// A list in a form-encoded request.
+pub fn list(body: &str, name: &str) -> Vec<String> {
+    gaps::list(&form::parse(body), name)
+}
+
 /// Performs one form-encoded request on the model as it stands.
 pub fn answer(cloud: &mut Cloud, service: Service, body: &str) -> Answer {
     let params = form::parse(body);
