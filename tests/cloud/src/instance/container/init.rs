@@ -158,9 +158,17 @@ fn become_user(user: &User, isolation: Isolation) -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     if isolation != Isolation::User {
         let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        setgroups(&groups)?;
-        setresgid(gid, gid, gid)?;
-        setresuid(uid, uid, uid)?;
+        // In some containers nobody may change groups; without any to enter, that is no loss.
+        let changed = setgroups(&groups).or_else(|error| match error {
+            Errno::EPERM if groups.is_empty() => Ok(()),
+            other => Err(other),
+        });
+        changed
+            .and_then(|()| setresgid(gid, gid, gid))
+            .and_then(|()| setresuid(uid, uid, uid))
+            .map_err(|error| {
+                format!("the container cannot run as user {uid}:{gid} here: {error}")
+            })?;
         return Ok(());
     }
     if uid.is_root() && gid.as_raw() == 0 {
