@@ -137,7 +137,7 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     Ok(pipeline)
 }
 
-/// ministack applies a bucket's default encryption, but leaves it out where CloudFormation makes the bucket: this
+/// ministack applies a bucket's default encryption, but leaves it out where a stack makes the bucket: this
 /// is the template's `BucketEncryption` again.
 async fn encrypt_buckets(state: &State, pipeline: &Pipeline) -> Result<()> {
     let client = aws_sdk_s3::Client::new(&state.sdk());
