@@ -91,10 +91,7 @@ impl Instance {
 
     /// The manifest pins these bytes, and S3 has them.
     pub(crate) fn pins(mut self, name: &str, key: &str, bytes: &str) -> Self {
-        let sha256: String = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = format!("{:x}", Sha256::digest(bytes));
         self.manifest[name] =
             json!({"bucket": "artifacts", "key": key, "versionId": "v1", "sha256": sha256});
         self.write(&format!("s3/artifacts/{key}@v1"), bytes)
