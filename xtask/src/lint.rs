@@ -97,7 +97,10 @@ pub(crate) fn run() -> Result<()> {
                 "cfn-lint of the templates and the workflow",
                 external::cfn_lint(),
             );
-            report("asl-validator of the workflow", external::asl_validator());
+            report(
+                "asl-validator of the workflow",
+                external::asl_validator(&sources.asl),
+            );
             for (name, findings) in template::checks(&sources)
                 .into_iter()
                 .chain(workflow::checks(&sources))
