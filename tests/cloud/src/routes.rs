@@ -38,5 +38,7 @@ pub struct WeightedGroup {
     pub target_group_arn: String,
     /// 0 to 999.
     pub weight: u16,
+    ///
+    /// They take turns. One may be listed more than once: then the others start slowly, and it gets more meanwhile.
     pub targets: Vec<SocketAddr>,
 }

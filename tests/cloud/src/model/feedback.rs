@@ -42,8 +42,9 @@ impl Cloud {
         let Some((arn, key)) = self.checks.remove(&check) else {
             return;
         };
+        let now = self.now;
         if let Some(group) = self.target_groups.get_mut(&arn) {
-            group.checked(&key, check, outcome);
+            group.checked(&key, check, outcome, now);
         }
     }
 }

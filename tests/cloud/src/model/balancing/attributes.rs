@@ -6,12 +6,13 @@ use std::{collections::BTreeMap, time::Duration};
 use super::super::{Cloud, Error, Result, elb};
 
 const DEREGISTRATION_DELAY: &str = "deregistration_delay.timeout_seconds";
+const SLOW_START: &str = "slow_start.duration_seconds";
 const STICKINESS: &str = "stickiness.enabled";
 
 /// Each attribute that an application load balancer's target group has, its default, and what it may be.
 const KNOWN: [(&str, &str, Value); 12] = [
     (DEREGISTRATION_DELAY, "300", Value::Between(0, 3600)),
-    ("slow_start.duration_seconds", "0", Value::ZeroOr(30, 900)),
+    (SLOW_START, "0", Value::ZeroOr(30, 900)),
     (STICKINESS, "false", Value::OneOf(&["true", "false"])),
     (
         "stickiness.type",
@@ -117,6 +118,10 @@ impl Attributes {
 
     pub(super) fn deregistration_delay(&self) -> Duration {
         self.seconds(DEREGISTRATION_DELAY)
+    }
+
+    pub(super) fn slow_start(&self) -> Duration {
+        self.seconds(SLOW_START)
     }
 
     fn with(&self, given: elb::TargetGroupAttributes) -> Result<Self> {

@@ -10,6 +10,7 @@ mod load_balancer;
 mod resource_tags;
 mod routing;
 mod rule;
+mod slow_start;
 mod target;
 mod target_group;
 mod target_group_update;

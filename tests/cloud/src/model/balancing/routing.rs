@@ -6,7 +6,8 @@ use super::{
     super::Cloud,
     action::{Action, Weighted},
     rule::{Priority, Rule},
-    target::State,
+    slow_start::turns,
+    target::{State, Target},
 };
 use crate::routes;
 
@@ -74,19 +75,21 @@ impl Cloud {
             .into_iter()
             .flatten()
             .filter(|(_, target)| target.is_registered());
-        let registered: Vec<(SocketAddr, bool)> = registered
-            .filter_map(|(key, target)| {
-                Some((self.target_address(key)?, target.state == State::Healthy))
-            })
+        let registered: Vec<(SocketAddr, &Target)> = registered
+            .filter_map(|(key, target)| Some((self.target_address(key)?, target)))
             .collect();
-        let any = registered.iter().any(|(_, healthy)| *healthy);
-        let targets = registered
+        let is_healthy = |target: &Target| target.state == State::Healthy;
+        let any = registered.iter().any(|(_, target)| is_healthy(target));
+        let chosen = registered
             .into_iter()
-            .filter(|(_, healthy)| *healthy || !any);
+            .filter(|(_, target)| is_healthy(target) || !any);
+        let shares: Vec<(SocketAddr, usize)> = chosen
+            .map(|(address, target)| (address, target.share()))
+            .collect();
         routes::WeightedGroup {
             target_group_arn: group.arn.clone(),
             weight: group.weight,
-            targets: targets.map(|(address, _)| address).collect(),
+            targets: turns(&shares),
         }
     }
 }

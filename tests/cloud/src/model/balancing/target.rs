@@ -3,7 +3,10 @@
 
 use jiff::Timestamp;
 
-use super::super::{CheckOutcome, elb};
+use super::{
+    super::{CheckOutcome, elb},
+    slow_start::{FULL, SlowStart},
+};
 
 /// An instance id (or an IP address) and the port that it is registered with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +22,7 @@ pub(in super::super) struct Target {
     passes: u16,
     failures: u16,
     pub(super) next_check: Option<Timestamp>,
+    pub(super) slow_start: Option<SlowStart>,
     pub(super) check: Option<u64>,
 }
 
@@ -51,6 +55,7 @@ impl Target {
             passes: 0,
             failures: 0,
             next_check: None,
+            slow_start: None,
             check: None,
         }
     }
@@ -58,7 +63,10 @@ impl Target {
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.state {
             State::Registering { until } | State::Draining { until } => Some(until),
-            State::Initial | State::Healthy | State::Unhealthy(_) => self.next_check,
+            State::Initial | State::Healthy | State::Unhealthy(_) => {
+                let slow_start = self.slow_start.as_ref().map(|slow| slow.next);
+                [self.next_check, slow_start].into_iter().flatten().min()
+            }
             State::Unused => None,
         }
     }
@@ -78,6 +86,11 @@ impl Target {
             (State::Unused | State::Draining { .. }, _) | (_, true) => {}
             (_, false) => *self = Self::new(),
         }
+    }
+
+    /// Its share of the requests, of [`FULL`].
+    pub(super) fn share(&self) -> usize {
+        self.slow_start.as_ref().map_or(FULL, |slow| slow.share)
     }
 
     /// A new target is healthy after one passed check; later the thresholds count.
@@ -104,6 +117,7 @@ impl Target {
             State::Unhealthy(_) => self.state = State::Unhealthy(failure),
             State::Initial | State::Healthy if self.failures >= unhealthy => {
                 self.state = State::Unhealthy(failure);
+                self.slow_start = None;
             }
             _ => {}
         }

@@ -8,6 +8,7 @@ use super::{
     super::{CheckOutcome, Cloud, Error, Result, elb, limits},
     attributes::Attributes,
     health_check::{Given, HealthCheck},
+    slow_start::SlowStart,
     target::{State, Target, TargetKey},
 };
 
@@ -75,14 +76,26 @@ impl TargetGroup {
         key: &TargetKey,
         check: u64,
         outcome: &CheckOutcome,
+        now: Timestamp,
     ) {
         let (healthy, unhealthy) = (self.check.healthy_threshold, self.check.unhealthy_threshold);
-        if let Some(target) = self
+        // A target starts slowly only beside one that does not.
+        let others = self.targets.iter().filter(|(other, _)| *other != key);
+        let mut warm =
+            others.filter(|(_, other)| other.state == State::Healthy && other.slow_start.is_none());
+        let duration = self.attributes.slow_start();
+        let slowly = warm.next().is_some() && !duration.is_zero();
+        let Some(target) = self
             .targets
             .get_mut(key)
             .filter(|target| target.check == Some(check))
-        {
-            target.checked(outcome, healthy, unhealthy);
+        else {
+            return;
+        };
+        let before = target.state == State::Healthy;
+        target.checked(outcome, healthy, unhealthy);
+        if slowly && !before && target.state == State::Healthy {
+            target.slow_start = Some(SlowStart::new(now, duration));
         }
     }
 }

@@ -38,6 +38,7 @@ impl Cloud {
                     target.state = State::Initial;
                     target.next_check = Some(now);
                 }
+                target.slow_start = target.slow_start.take().and_then(|slow| slow.at(now));
             }
         }
         let due: Vec<(String, TargetKey)> = self
@@ -77,7 +78,7 @@ impl Cloud {
         }
         target.check = Some(id);
         let Some(address) = address else {
-            group.checked(key, id, &CheckOutcome::Failed);
+            group.checked(key, id, &CheckOutcome::Failed, now);
             return;
         };
         self.checks.insert(id, (arn.to_owned(), key.clone()));
@@ -299,5 +300,6 @@ fn deregister(group: &mut TargetGroup, key: &TargetKey, now: Timestamp) -> Optio
     let until = now + delay;
     target.state = State::Draining { until };
     target.check = None;
+    target.slow_start = None;
     Some(until)
 }

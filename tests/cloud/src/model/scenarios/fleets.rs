@@ -1,6 +1,7 @@
 //! How a fleet comes up, and what its targets are on the way.
 
 use super::{App, World};
+use crate::{model::elb, routes};
 
 #[test]
 fn a_fleet_comes_up() {
@@ -105,8 +106,8 @@ fn traffic_goes_to_healthy_targets_and_to_all_where_none_is() {
     world.fleet("blue", 2, App::Answers(500));
     world.route(&[("blue", 3)]);
     let targets = |world: &World| match &world.cloud.listeners()[0].rules[0].action {
-        crate::routes::Action::Forward(groups) => (groups[0].weight, groups[0].targets.len()),
-        crate::routes::Action::FixedResponse { .. } => (0, 0),
+        routes::Action::Forward(groups) => (groups[0].weight, groups[0].targets.len()),
+        routes::Action::FixedResponse { .. } => (0, 0),
     };
     world.pass(5);
     assert_eq!(targets(&world), (3, 0));
@@ -131,7 +132,7 @@ fn a_describe_may_lag_behind() {
         ..Default::default()
     });
     world.fleet("blue", 1, App::Good);
-    let named = || crate::model::elb::DescribeTargetGroupsInput {
+    let named = || elb::DescribeTargetGroupsInput {
         names: Some(vec!["blue".to_owned()].into()),
         ..Default::default()
     };
@@ -148,4 +149,41 @@ fn a_describe_may_lag_behind() {
     world.pass(1);
     assert!(world.listed("blue").is_some());
     assert!(world.cloud.describe_target_groups(named()).is_ok());
+}
+
+#[test]
+fn a_target_that_joins_others_starts_slowly() {
+    let mut world = World::new();
+    world.fleet("blue", 1, App::Good);
+    let slowly = elb::TargetGroupAttribute {
+        key: Some("slow_start.duration_seconds".into()),
+        value: Some("100".into()),
+    };
+    let request = elb::ModifyTargetGroupAttributesInput {
+        target_group_arn: world.arn("blue"),
+        attributes: vec![slowly].into(),
+    };
+    world.cloud.modify_target_group_attributes(request).unwrap();
+    world.route(&[("blue", 1)]);
+    world.pass(60);
+    world.desire("blue", 2).unwrap();
+    let shares = |world: &World| {
+        let routes::Action::Forward(groups) = &world.cloud.listeners()[0].rules[0].action else {
+            return Vec::new();
+        };
+        let mut shares = std::collections::BTreeMap::new();
+        for target in &groups[0].targets {
+            *shares.entry(*target).or_insert(0) += 1;
+        }
+        shares.into_values().collect::<Vec<_>>()
+    };
+    for (seconds, expected) in [
+        (13, vec![1]),
+        (2, vec![10, 1]),
+        (50, vec![10, 6]),
+        (50, vec![1, 1]),
+    ] {
+        world.pass(seconds);
+        assert_eq!(shares(&world), expected, "at {}", world.now);
+    }
 }
