@@ -117,7 +117,7 @@ impl Boot<'_> {
             .await
             .map_err(at(Step::Load))?;
         self.log.line(&format!(
-            "unpacked {} ({} layers, {}/{})",
+            "unpacked {} (layers: {}, for {}/{})",
             image.tag.as_deref().unwrap_or("the image"),
             image.layers.len(),
             image.os,
