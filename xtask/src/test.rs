@@ -1,18 +1,20 @@
 //! `cargo xtask test`: everything, and one closing line that counts it.
 
-use std::process::Stdio;
-use std::time::Instant;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::cloud::LocalCloud;
 use crate::cloud::stacks::{self, App};
+use crate::cloud::{LocalCloud, forget_other_aws};
 use crate::process::Lifetime;
-use crate::ui::{Step, Tone, Ui, seconds};
+use crate::ui::{Tone, Ui, seconds};
 use crate::{compile, demo, lint, tools, up};
 
 const SPEED: u32 = 10;
+/// Some test waits for what never comes.
+const HANGS_AFTER: Duration = Duration::from_mins(15);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -46,7 +48,7 @@ pub(crate) async fn run(ui: &Ui) -> Result<()> {
     total.add(report(ui, "lint", &linted));
 
     heading(ui, "Tests");
-    total.add(cargo_test(ui, "Tests", &["--workspace"], Vec::new()).await?);
+    total.add(cargo_test(ui, "test.log", &["--workspace"], Vec::new()).await?);
 
     heading(ui, "End to end, in a local AWS");
     match end_to_end(ui).await {
@@ -101,101 +103,110 @@ async fn end_to_end(ui: &Ui) -> Result<Counts> {
         .pipeline
         .as_ref()
         .context("there is no pipeline")?;
-    let environment = up::environment(&cloud.state, network, pipeline);
-    cargo_test(
-        ui,
-        "Tests",
-        &["--workspace", "--tests", "--", "--ignored"],
-        environment,
-    )
-    .await
+    let mut environment = up::environment(&cloud.state, network, pipeline);
+    up::install_cli()?;
+    environment.push(("PATH", up::path_with_cli()));
+    // By its name and not by --package, so that features are those of the whole workspace.
+    let arguments = ["--test", "scenarios", "--", "--ignored"];
+    cargo_test(ui, "test-end-to-end.log", &arguments, environment).await
 }
 
 /// Runs `cargo test` and counts. What passes is not worth a line; what fails is shown in full.
+///
+/// Its output goes to a file and not through a pipe: a process that a test left behind would hold that open.
 async fn cargo_test(
     ui: &Ui,
-    name: &str,
+    log: &str,
     arguments: &[&str],
     environment: Vec<(&str, String)>,
 ) -> Result<Counts> {
     let step = ui.step(
-        name,
+        "Tests",
         "compiling and running",
         Some("minutes, where much is to be compiled"),
     );
+    let log = tools::local().join(log);
+    std::fs::create_dir_all(tools::local())?;
+    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut cargo = compile::cargo();
-    cargo
+    forget_other_aws(&mut cargo);
+    let mut child = cargo
         .args(["test", "--no-fail-fast"])
         .args(arguments)
-        .envs(environment);
-    let mut child = cargo
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .envs(environment)
+        .stdout(file.try_clone()?)
+        .stderr(file)
         .spawn()
         .context("cannot run cargo")?;
-    let stdout = lines(child.stdout.take().context("cargo has no stdout")?, &step);
-    let stderr = lines(child.stderr.take().context("cargo has no stderr")?, &step);
-    let (stdout, stderr) = tokio::try_join!(stdout, stderr)?;
-    let succeeded = child.wait().await?.success();
+    let began = Instant::now();
+    let succeeded = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.success();
+        }
+        if began.elapsed() > HANGS_AFTER {
+            child.kill().await?;
+            ui.line(format!(
+                "stopped: the tests had not ended after {} minutes",
+                HANGS_AFTER.as_secs() / 60
+            ));
+            break false;
+        }
+        step.detail(&last_line(&log));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
 
-    let counts = counts(&stdout, succeeded);
+    let output = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
+    let counts = counts(&output, succeeded);
     step.done(&format!(
         "{} passed, {} failed",
         counts.passed, counts.failed
     ));
     if !succeeded {
-        for line in stdout
-            .iter()
-            .filter(|line| !line.ends_with(" ... ok"))
-            .chain(&stderr)
-        {
+        for line in output.lines().filter(|line| !line.ends_with(" ... ok")) {
             ui.line(line);
         }
     }
     Ok(counts)
 }
 
-async fn lines(stream: impl tokio::io::AsyncRead + Unpin, step: &Step) -> Result<Vec<String>> {
-    let mut lines = BufReader::new(stream).lines();
-    let mut read = Vec::new();
-    while let Some(line) = lines.next_line().await? {
-        let trimmed = line.trim();
-        if ["test ", "Compiling ", "Running "]
-            .iter()
-            .any(|start| trimmed.starts_with(start))
-        {
-            step.detail(trimmed.split(" (").next().unwrap_or(trimmed));
-        }
-        read.push(line);
-    }
-    Ok(read)
+/// What it is at.
+fn last_line(log: &Path) -> String {
+    let output = std::fs::read(log).unwrap_or_default();
+    let tail = String::from_utf8_lossy(&output[output.len().saturating_sub(400)..]).into_owned();
+    let line = tail.trim_end().lines().last().unwrap_or_default().trim();
+    line.chars().take(70).collect()
 }
 
-/// Sums the lines `test result: ok. 3 passed; 0 failed; ...`. A run that failed without a failed test (it did
-/// not compile, it crashed) is one failure.
-fn counts(stdout: &[String], succeeded: bool) -> Counts {
+/// Sums the lines `test result: ok. 3 passed; 0 failed; ...`. A test program that crashed prints none: it is one
+/// failure, as is a run that failed for another reason (it did not compile, for instance).
+fn counts(output: &str, succeeded: bool) -> Counts {
     let mut counts = Counts::default();
-    for line in stdout
-        .iter()
-        .filter_map(|line| line.trim().strip_prefix("test result: "))
-    {
-        let number = |what: &str| {
-            let before = line.split(what).next().unwrap_or_default();
-            before
-                .rsplit(' ')
-                .next()
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(0)
+    let (mut failed_programs, mut explained) = (0_u64, 0);
+    for line in output.lines().map(str::trim) {
+        if line.starts_with("error: test failed, to rerun")
+            || line.starts_with("error: doctest failed, to rerun")
+        {
+            failed_programs += 1;
+        }
+        let Some(result) = line.strip_prefix("test result: ") else {
+            continue;
         };
-        counts.add(Counts {
-            passed: number(" passed"),
-            failed: number(" failed"),
-        });
+        let passed = number_before(result, " passed");
+        let failed = number_before(result, " failed");
+        explained += u64::from(failed > 0);
+        counts.add(Counts { passed, failed });
     }
+    counts.failed += failed_programs.saturating_sub(explained);
     if !succeeded && counts.failed == 0 {
         counts.failed = 1;
     }
     counts
+}
+
+fn number_before(text: &str, what: &str) -> u64 {
+    let before = text.split(what).next().unwrap_or_default();
+    let number = before.rsplit(' ').next().unwrap_or_default();
+    number.parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -206,15 +217,20 @@ mod tests {
     fn results_are_summed_over_all_runs() {
         let ok = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         let bad = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        for (stdout, succeeded, passed, failed) in [
+        let rerun = "error: test failed, to rerun pass `-p exuvia-core --lib`";
+        for (lines, succeeded, passed, failed) in [
             (vec![ok, "", ok], true, 24, 0),
             (vec![ok, bad], false, 15, 2),
-            // A test binary that crashed prints no result.
-            (vec![ok], false, 12, 1),
+            // A test program that crashed prints no result.
+            (vec![ok, rerun], false, 12, 1),
+            (vec![ok, bad, rerun, rerun], false, 15, 3),
+            (vec![ok, bad, rerun], false, 15, 2),
             (vec![], false, 0, 1),
         ] {
-            let stdout: Vec<String> = stdout.into_iter().map(str::to_owned).collect();
-            assert_eq!(counts(&stdout, succeeded), Counts { passed, failed });
+            assert_eq!(
+                counts(&lines.join("\n"), succeeded),
+                Counts { passed, failed }
+            );
         }
     }
 }

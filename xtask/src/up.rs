@@ -199,7 +199,7 @@ pub(crate) fn env() -> Result<()> {
     }
     println!(
         "export PATH={}:\"$PATH\"",
-        quoted(&tools::local().join("bin").to_string_lossy())
+        quoted(&cli_directory().to_string_lossy())
     );
     Ok(())
 }
@@ -233,10 +233,21 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
-/// Puts `aws` into a directory of its own: a shell wants it on its PATH, and not all of the Python environment.
-fn install_cli() -> Result<()> {
+/// Where `aws` is, and nothing else: a shell wants it on its PATH, and not all of the Python environment.
+fn cli_directory() -> PathBuf {
+    tools::local().join("bin")
+}
+
+/// The PATH of this process, with the pinned AWS CLI in front.
+pub(crate) fn path_with_cli() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", cli_directory().display())
+}
+
+/// Puts `aws` into its directory.
+pub(crate) fn install_cli() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let directory = tools::local().join("bin");
+    let directory = cli_directory();
     std::fs::create_dir_all(&directory)?;
     let python = quoted(&tools::python_tool("python").to_string_lossy());
     let cli = quoted(

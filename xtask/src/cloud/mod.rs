@@ -371,7 +371,7 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// Nothing of another AWS account, a profile for instance, may come in from the outside.
-fn forget_other_aws(command: &mut Command) {
+pub(crate) fn forget_other_aws(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["AWS_", "MINISTACK_", "LOCALSTACK_"]
