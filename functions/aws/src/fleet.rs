@@ -512,9 +512,15 @@ impl Fleets {
                 .await
                 .map_err(|error| failed(format!("ResumeProcesses {name}"), error))?;
         }
+        // Without a value: whatever it says.
+        let tag = autoscaling::types::Tag::builder()
+            .resource_id(name.to_string())
+            .resource_type("auto-scaling-group")
+            .key(TAG_HELD)
+            .build();
         self.groups
             .delete_tags()
-            .tags(group_tag(&name, TAG_HELD, "", false))
+            .tags(tag)
             .send()
             .await
             .map(drop)

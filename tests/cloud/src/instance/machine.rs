@@ -57,6 +57,16 @@ impl Pace {
         self.scaled(Duration::from_secs(10), Duration::from_secs(1))
     }
 
+    /// How long after its first start a container that ends by itself is still a failed boot.
+    fn watch(self) -> Duration {
+        self.scaled(Duration::from_mins(10), Duration::from_secs(10))
+    }
+
+    /// What a time that went by here is in the cloud, in seconds.
+    fn cloud_seconds(self, real: Duration) -> f64 {
+        (real.as_secs_f64() * self.speed).round()
+    }
+
     /// Between two starts, as docker's `--restart always`: 100 ms, doubled each time, 60 s at most.
     /// <https://docs.docker.com/reference/cli/docker/container/run/#restart>
     fn restart_delay(self, doublings: u32) -> Duration {
@@ -169,7 +179,8 @@ impl Machine {
     /// Runs the container, again and again, until the machine is stopped or there is no point in it.
     async fn run(&self, ready: &Ready, stop: &mut watch::Receiver<Stop>) {
         let pace = self.site.pace;
-        let (mut restarts, mut exits, mut was_up) = (0, 0, false);
+        let (mut restarts, mut exits, mut reported) = (0, 0, false);
+        let first = Instant::now();
         loop {
             let started = Instant::now();
             let mut child = match self.start(&ready.container) {
@@ -206,17 +217,24 @@ impl Machine {
             }
             self.log
                 .line(&format!("the container exited with code {code}"));
+            let uptime = started.elapsed();
+            let was_up = uptime >= pace.ten_seconds();
             exits += 1;
-            if started.elapsed() >= pace.ten_seconds() {
-                (restarts, was_up) = (0, true);
+            if was_up {
+                restarts = 0;
             }
-            if exits == 3 && !was_up {
-                let error = format!("the container exited with code {code} three times");
-                self.report(BootFailure {
-                    step: Step::Run,
-                    error,
-                })
-                .await;
+            // At the start it may take a second try, as when it waits for another service; but what was up and
+            // ends by itself, so soon after the boot, will do so again.
+            if (was_up || exits == 3) && !reported && first.elapsed() < pace.watch() {
+                let error = if was_up {
+                    let seconds = pace.cloud_seconds(uptime);
+                    format!("the container exited with code {code} after {seconds} s")
+                } else {
+                    format!("the container exited with code {code} three times")
+                };
+                let step = Step::Run;
+                self.report(BootFailure { step, error }).await;
+                reported = true;
             }
             tokio::select! {
                 () = sleep(pace.restart_delay(restarts)) => restarts += 1,

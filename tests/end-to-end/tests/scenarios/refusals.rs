@@ -74,7 +74,7 @@ async fn mistaken_inputs_are_refused_by_the_fields_name() {
             "no artifact inputs/test/none.tar.gz",
         ),
         (json!({"app": 7}), "app: invalid type"),
-        (json!({}), "nothing is live"),
+        (json!({}), "Nothing is live in inputs/test yet"),
     ] {
         let input = app.input(&more);
         let deploy = app.start(input.clone()).await;
