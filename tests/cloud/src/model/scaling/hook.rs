@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    super::{Cloud, Error, Result, asg, limits},
+    super::{Cloud, Error, Result, asg},
     activity::Status,
     instance::Lifecycle,
 };
@@ -18,8 +18,8 @@ pub(super) struct Hook {
     heartbeat: i32,
     default: Verdict,
     metadata: Option<String>,
-    target: Option<String>,
-    role: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) role: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum Transition {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Continue,
     Abandon,
 }
@@ -37,12 +37,12 @@ enum Verdict {
 /// One hook that one instance waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Wait {
-    hook: String,
-    token: String,
-    heartbeat_until: Timestamp,
+    pub(super) hook: String,
+    pub(super) token: String,
+    pub(super) heartbeat_until: Timestamp,
     /// However many heartbeats come, it ends then: after 100 heartbeat timeouts or 48 hours.
     global_until: Timestamp,
-    heartbeat: Duration,
+    pub(super) heartbeat: Duration,
     default: Verdict,
 }
 
@@ -62,7 +62,7 @@ impl Transition {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Launching => Self::LAUNCHING,
             Self::Terminating => Self::TERMINATING,
@@ -71,7 +71,7 @@ impl Transition {
 }
 
 impl Verdict {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         match text {
             "CONTINUE" => Ok(Self::Continue),
             "ABANDON" => Ok(Self::Abandon),
@@ -90,7 +90,7 @@ impl Wait {
 
 impl Hook {
     /// A heartbeat of 30 to 7200 seconds, 3600 unless told, and `ABANDON` unless told.
-    fn new(
+    pub(super) fn new(
         transition: &str,
         heartbeat: Option<i32>,
         default: Option<&str>,
@@ -137,7 +137,7 @@ impl Hook {
             .min(Duration::from_hours(48))
     }
 
-    fn listed(&self, name: &str, group: &str) -> asg::LifecycleHook {
+    pub(super) fn listed(&self, name: &str, group: &str) -> asg::LifecycleHook {
         asg::LifecycleHook {
             lifecycle_hook_name: Some(name.to_owned()),
             auto_scaling_group_name: Some(group.to_owned()),
@@ -220,7 +220,7 @@ impl Cloud {
     }
 
     /// One hook is through. `ABANDON` ends the other waits as well; on the way in it ends the instance.
-    fn resolve(&mut self, id: &str, wait: &Wait, verdict: Verdict, why: &str) {
+    pub(super) fn resolve(&mut self, id: &str, wait: &Wait, verdict: Verdict, why: &str) {
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
@@ -247,178 +247,5 @@ impl Cloud {
         } else {
             self.proceed_pending(id, self.settings.proceed);
         }
-    }
-
-    fn waiting(
-        &self,
-        group: &str,
-        hook: &str,
-        instance: Option<&str>,
-        token: Option<&str>,
-    ) -> Result<(String, Wait)> {
-        self.group(group)?;
-        let mine = self
-            .instances
-            .values()
-            .filter(|candidate| candidate.group == group);
-        let found = mine
-            .filter(|candidate| instance.is_none_or(|id| candidate.id == id))
-            .flat_map(|candidate| {
-                candidate
-                    .waits
-                    .iter()
-                    .map(|wait| (candidate.id.clone(), wait.clone()))
-            })
-            .find(|(_, wait)| wait.hook == hook && token.is_none_or(|token| wait.token == token));
-        found.filter(|_| instance.is_some() || token.is_some()).ok_or_else(|| {
-            Error::validation(format!(
-                "No active Lifecycle Action found with instance ID {}, hook {hook} and token {}",
-                instance.unwrap_or("(none given)"),
-                token.unwrap_or("(none given)")
-            ))
-        })
-    }
-
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html>
-    pub fn complete_lifecycle_action(
-        &mut self,
-        request: &asg::CompleteLifecycleActionType,
-    ) -> Result<asg::CompleteLifecycleActionAnswer> {
-        let verdict = Verdict::parse(&request.lifecycle_action_result)?;
-        let (id, wait) = self.waiting(
-            &request.auto_scaling_group_name,
-            &request.lifecycle_hook_name,
-            request.instance_id.as_deref(),
-            request.lifecycle_action_token.as_deref(),
-        )?;
-        self.resolve(
-            &id,
-            &wait,
-            verdict,
-            "Lifecycle Action Completed with ABANDON Result",
-        );
-        Ok(asg::CompleteLifecycleActionAnswer::default())
-    }
-
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html>
-    pub fn record_lifecycle_action_heartbeat(
-        &mut self,
-        request: &asg::RecordLifecycleActionHeartbeatType,
-    ) -> Result<asg::RecordLifecycleActionHeartbeatAnswer> {
-        let (id, wait) = self.waiting(
-            &request.auto_scaling_group_name,
-            &request.lifecycle_hook_name,
-            request.instance_id.as_deref(),
-            request.lifecycle_action_token.as_deref(),
-        )?;
-        let until = self.now + wait.heartbeat;
-        let waits = self
-            .instances
-            .get_mut(&id)
-            .into_iter()
-            .flat_map(|instance| &mut instance.waits);
-        for found in waits.filter(|found| found.hook == wait.hook) {
-            found.heartbeat_until = until;
-        }
-        Ok(asg::RecordLifecycleActionHeartbeatAnswer::default())
-    }
-
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html>
-    pub fn put_lifecycle_hook(
-        &mut self,
-        request: asg::PutLifecycleHookType,
-    ) -> Result<asg::PutLifecycleHookAnswer> {
-        limits::scaling_name("lifecycleHookName", &request.lifecycle_hook_name)?;
-        let quota = self.settings.quotas.hooks_per_group;
-        let group = self.standing_group(&request.auto_scaling_group_name)?;
-        let existing = group.hooks.get(&request.lifecycle_hook_name);
-        if existing.is_none() && group.hooks.len() >= quota {
-            return Err(Error::new(
-                "LimitExceeded",
-                format!("A group may have at most {quota} lifecycle hooks"),
-            ));
-        }
-        let before = existing.map(|hook| hook.transition.name().to_owned());
-        let Some(transition) = request.lifecycle_transition.or(before) else {
-            return Err(Error::validation(
-                "LifecycleTransition is required to create a lifecycle hook",
-            ));
-        };
-        let mut hook = Hook::new(
-            &transition,
-            request.heartbeat_timeout,
-            request.default_result.as_deref(),
-            request.notification_metadata,
-        )?;
-        hook.target = request.notification_target_a_r_n;
-        hook.role = request.role_a_r_n;
-        group.hooks.insert(request.lifecycle_hook_name, hook);
-        Ok(asg::PutLifecycleHookAnswer::default())
-    }
-
-    /// Instances that wait for it go on: abandoned on the way in, continued on the way out.
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteLifecycleHook.html>
-    pub fn delete_lifecycle_hook(
-        &mut self,
-        request: &asg::DeleteLifecycleHookType,
-    ) -> Result<asg::DeleteLifecycleHookAnswer> {
-        let name = &request.auto_scaling_group_name;
-        let hook = self
-            .group_mut(name)?
-            .hooks
-            .remove(&request.lifecycle_hook_name);
-        let Some(hook) = hook else {
-            return Err(Error::validation(format!(
-                "No Lifecycle Hook found with name {} in group {name}",
-                request.lifecycle_hook_name
-            )));
-        };
-        let verdict = match hook.transition {
-            Transition::Launching => Verdict::Abandon,
-            Transition::Terminating => Verdict::Continue,
-        };
-        let waits = self
-            .instances
-            .values()
-            .filter(|instance| instance.group == *name);
-        let waits: Vec<(String, Wait)> = waits
-            .flat_map(|instance| {
-                instance
-                    .waits
-                    .iter()
-                    .map(|wait| (instance.id.clone(), wait.clone()))
-            })
-            .filter(|(_, wait)| wait.hook == request.lifecycle_hook_name)
-            .collect();
-        for (id, wait) in waits {
-            self.resolve(
-                &id,
-                &wait,
-                verdict,
-                "Lifecycle Action Completed with ABANDON Result",
-            );
-        }
-        Ok(asg::DeleteLifecycleHookAnswer::default())
-    }
-
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeLifecycleHooks.html>
-    pub fn describe_lifecycle_hooks(
-        &self,
-        request: asg::DescribeLifecycleHooksType,
-    ) -> Result<asg::DescribeLifecycleHooksAnswer> {
-        let group = self.group(&request.auto_scaling_group_name)?;
-        let wanted = request
-            .lifecycle_hook_names
-            .map(|names| names.items)
-            .unwrap_or_default();
-        let hooks = group.hooks.iter();
-        let hooks = hooks.filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
-        Ok(asg::DescribeLifecycleHooksAnswer {
-            lifecycle_hooks: Some(
-                hooks
-                    .map(|(name, hook)| hook.listed(name, &group.name))
-                    .collect(),
-            ),
-        })
     }
 }

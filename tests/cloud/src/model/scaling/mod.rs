@@ -9,6 +9,7 @@ mod group;
 mod group_tags;
 mod health;
 mod hook;
+mod hook_calls;
 mod instance;
 mod operate;
 mod pick;

@@ -59,7 +59,7 @@ fn a_name_is_free_again_when_its_group_is_gone() {
     let mut world = World::new();
     world.fleet("blue", 0, App::Good);
     let arn = world.arn("blue");
-    let again = || super::world::group("blue", 0, &arn);
+    let again = || super::requests::group("blue", 0, &arn);
     assert_eq!(
         world
             .cloud

@@ -8,6 +8,7 @@ mod health;
 mod hooks;
 mod properties;
 mod refusals;
+mod requests;
 mod rules;
 mod schedules;
 mod world;

@@ -84,7 +84,7 @@ fn play(steps: &[Step]) -> World {
                 drop(
                     world
                         .cloud
-                        .create_auto_scaling_group(super::world::group("blue", 2, &arn)),
+                        .create_auto_scaling_group(super::requests::group("blue", 2, &arn)),
                 );
             }
         }
@@ -129,7 +129,7 @@ proptest! {
         world.pass(600);
         if world.listed("blue").is_none() {
             let arn = world.arn("blue");
-            world.cloud.create_auto_scaling_group(super::world::group("blue", 2, &arn)).unwrap();
+            world.cloud.create_auto_scaling_group(super::requests::group("blue", 2, &arn)).unwrap();
         }
         world.behave("blue", App::Good);
         world.resume("blue", &[]);

@@ -1,6 +1,6 @@
 //! Names, duplicates and quotas.
 
-use super::{App, World, world::group};
+use super::{App, World, requests::group};
 use crate::model::{Settings, asg, elb};
 
 #[test]

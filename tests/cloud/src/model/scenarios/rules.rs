@@ -2,7 +2,7 @@
 
 use super::{
     App, World,
-    world::{fixed, paths},
+    requests::{fixed, paths},
 };
 use crate::model::elb;
 

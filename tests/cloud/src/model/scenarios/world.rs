@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
+use super::requests::{fixed, group, paths, processes_of};
 use crate::model::{Check, CheckOutcome, Cloud, Effect, Result, Settings, asg, elb};
 
 /// How the instances of a fleet behave.
@@ -35,8 +36,6 @@ pub(super) struct World {
     pub(super) terminated: Vec<String>,
     pub(super) checks: Vec<Check>,
 }
-
-pub(super) const ZONES: &str = "subnet-a,subnet-b,subnet-c";
 
 impl World {
     pub(super) fn new() -> Self {
@@ -197,32 +196,34 @@ impl World {
     pub(super) fn pass(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         loop {
-            for effect in self.cloud.advance(self.now) {
-                self.perform(effect);
-            }
-            let deaths = self.deaths();
-            let death = deaths.iter().map(|(at, _)| *at).min();
-            for (_, id) in deaths.into_iter().filter(|(at, _)| *at <= self.now) {
-                self.started.remove(&id);
-                self.cloud.instance_died(&id);
-            }
-            for effect in self.cloud.advance(self.now) {
-                self.perform(effect);
-            }
-            self.cloud
-                .advance(self.now)
-                .into_iter()
-                .for_each(|effect| self.perform(effect));
-            let death = death.filter(|at| *at > self.now);
+            self.act();
+            let death = self.deaths().into_iter().map(|(at, _)| at).min();
             let next = [self.cloud.next_due(), death].into_iter().flatten().min();
             match next.filter(|next| *next <= end) {
-                Some(next) => self.now = next.max(self.now),
+                Some(next) => self.now = next,
                 None => break,
             }
         }
         self.now = end;
-        for effect in self.cloud.advance(end) {
-            self.perform(effect);
+        self.act();
+    }
+
+    /// Does what is to be done at this moment, until nothing is.
+    fn act(&mut self) {
+        loop {
+            let effects = self.cloud.advance(self.now);
+            let deaths = self.deaths().into_iter().filter(|(at, _)| *at <= self.now);
+            let deaths: Vec<String> = deaths.map(|(_, id)| id).collect();
+            if effects.is_empty() && deaths.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.perform(effect);
+            }
+            for id in deaths {
+                self.started.remove(&id);
+                self.cloud.instance_died(&id);
+            }
         }
     }
 
@@ -406,52 +407,5 @@ impl World {
                 auto_scaling_group_name: name.into(),
                 force_delete: Some(force),
             })
-    }
-}
-
-pub(super) fn group(name: &str, size: i32, target_group: &str) -> asg::CreateAutoScalingGroupType {
-    asg::CreateAutoScalingGroupType {
-        auto_scaling_group_name: name.into(),
-        min_size: 0,
-        max_size: 10,
-        desired_capacity: Some(size),
-        launch_template: Some(asg::LaunchTemplateSpecification {
-            launch_template_id: Some("lt-1".into()),
-            version: Some("1".into()),
-            ..Default::default()
-        }),
-        v_p_c_zone_identifier: Some(ZONES.into()),
-        health_check_type: Some("ELB".into()),
-        health_check_grace_period: Some(60),
-        target_group_a_r_ns: Some(vec![target_group.to_owned()].into()),
-        ..Default::default()
-    }
-}
-
-fn processes_of(name: &str, processes: &[&str]) -> asg::ScalingProcessQuery {
-    let names: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    asg::ScalingProcessQuery {
-        auto_scaling_group_name: name.into(),
-        scaling_processes: Some(names.into()),
-    }
-}
-
-pub(super) fn fixed(status: u16) -> elb::Action {
-    elb::Action {
-        r#type: "fixed-response".into(),
-        fixed_response_config: Some(elb::FixedResponseActionConfig {
-            status_code: status.to_string(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-pub(super) fn paths(patterns: &[&str]) -> elb::RuleCondition {
-    let values: Vec<String> = patterns.iter().map(ToString::to_string).collect();
-    elb::RuleCondition {
-        field: Some("path-pattern".into()),
-        values: Some(values.into()),
-        ..Default::default()
     }
 }
