@@ -60,6 +60,8 @@ impl Listeners {
         while let Some(rule) = pages.next().await {
             match rule {
                 Ok(rule) => rules.push(rule),
+                // No listener, no rule: what was behind it can still be put in order.
+                Err(error) if is(&error, "ListenerNotFound") => return Ok(Vec::new()),
                 Err(error) => return Err(failed(format!("DescribeRules {listener}"), error)),
             }
         }

@@ -32,7 +32,6 @@ impl Handler {
                 context,
                 launched_at,
                 healthy_since,
-                ..
             } => self.boot(&context, launched_at, healthy_since).await,
             CheckHealthInput::Bake {
                 context,

@@ -126,38 +126,62 @@ pub fn boot(
     if let Some(reason) = failure(seen, wanted, elapsed) {
         return verdict(Status::Failed, reason, 1);
     }
+    let hold = i64::from(plan.hold_seconds);
+    let boot = i64::from(plan.boot_seconds);
+    // What flaps never holds; it has had its time all the same.
+    if elapsed > boot + hold + SETTLE_SECONDS {
+        let reason = format!(
+            "after {elapsed} s the instances do not stay healthy{}",
+            unwell(seen)
+        );
+        return verdict(Status::Failed, reason, 1);
+    }
     if let Some(since) = since {
-        let hold = i64::from(plan.hold_seconds);
         let left = (hold - seconds(since, now)).min(hold);
+        let healthy = format!("{healthy} of {wanted} instances are healthy");
         return if left <= 0 {
-            verdict(
-                Status::Healthy,
-                format!("{healthy} of {wanted} instances are healthy"),
-                1,
-            )
+            verdict(Status::Healthy, healthy, 1)
         } else {
-            verdict(
-                Status::Pending,
-                format!(
-                    "{healthy} of {wanted} instances are healthy; they must stay so for another {left} s"
-                ),
-                left,
-            )
+            let reason = format!("{healthy}; they must stay so for another {left} s");
+            verdict(Status::Pending, reason, left)
         };
     }
     let waiting = format!(
         "{healthy} of {wanted} instances are healthy{}",
         unwell(seen)
     );
-    let left = i64::from(plan.boot_seconds) - elapsed;
+    let left = boot - elapsed;
     if left <= 0 {
-        return verdict(
-            Status::Failed,
-            format!("after {} s only {waiting}", plan.boot_seconds),
-            1,
-        );
+        let reason = format!("after {boot} s only {waiting}");
+        return verdict(Status::Failed, reason, 1);
     }
     verdict(Status::Pending, waiting, poll_interval(elapsed).min(left))
+}
+
+/// Whether a fleet that was found healthy still is so at this moment, in which it is to be given traffic.
+pub fn ready(seen: &Observation) -> Verdict {
+    let wanted = seen.group.as_ref().map_or(0, |group| group.desired);
+    let healthy = healthy_count(seen);
+    let evidence = seen.reports.first().map(BootReport::summary);
+    let status = if evidence.is_none() && wanted > 0 && healthy >= wanted {
+        Status::Healthy
+    } else {
+        Status::Pending
+    };
+    let counted = || {
+        format!(
+            "{healthy} of {wanted} instances are healthy{}",
+            unwell(seen)
+        )
+    };
+    Verdict {
+        status,
+        healthy,
+        wanted,
+        healthy_since: None,
+        reason: evidence.unwrap_or_else(counted),
+        wait_seconds: 3,
+    }
 }
 
 /// Judges a fleet that has traffic: whether it still is what was proved before.
@@ -436,6 +460,33 @@ mod tests {
             assert_eq!(verdict.status, Status::Failed, "{says}");
             assert!(verdict.reason.starts_with(says), "{}", verdict.reason);
         }
+    }
+
+    #[test]
+    fn what_flaps_has_its_time_and_no_more() {
+        let all = fleet(&["healthy", "healthy"]);
+        assert_eq!(boot(&all, PLAN, None, at(670)).status, Status::Pending);
+        let verdict = boot(&all, PLAN, None, at(671));
+        assert_eq!(verdict.status, Status::Failed);
+        assert!(
+            verdict.reason.contains("do not stay healthy"),
+            "{}",
+            verdict.reason
+        );
+    }
+
+    #[test]
+    fn a_fleet_is_ready_only_while_all_of_it_is_healthy() {
+        assert_eq!(
+            ready(&fleet(&["healthy", "healthy"])).status,
+            Status::Healthy
+        );
+        assert_eq!(
+            ready(&fleet(&["healthy", "unhealthy"])).status,
+            Status::Pending
+        );
+        assert_eq!(ready(&fleet(&[])).status, Status::Pending);
+        assert_eq!(ready(&Observation::default()).status, Status::Pending);
     }
 
     #[test]

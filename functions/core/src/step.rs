@@ -193,7 +193,6 @@ pub enum CheckHealthInput {
     Boot {
         #[serde(flatten)]
         context: Context,
-        purpose: Purpose,
         launched_at: Timestamp,
         healthy_since: Option<Timestamp>,
     },
@@ -249,9 +248,7 @@ pub enum ShiftTrafficInput {
     Shift {
         #[serde(flatten)]
         context: Context,
-        purpose: Purpose,
         step: usize,
-        launched_at: Timestamp,
     },
     /// The new release is the live one from now on.
     Commit {

@@ -1,11 +1,13 @@
 //! Acquires the lock of a place, or says to wait, or that a newer deploy goes first.
 
 use exuvia_aws::ledger::Ledger;
+use exuvia_aws::lock::Seen;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, setting};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::{Decision, decide};
-use exuvia_core::step::{LockInput, LockOutput};
+use exuvia_core::name::Place;
+use exuvia_core::step::{Execution, LockInput, LockOutput};
 
 /// How often a waiting execution looks again, in seconds.
 const LOOK_AGAIN: u32 = 10;
@@ -74,16 +76,19 @@ impl Handler {
                 let Some(token) = token else {
                     return Ok(None);
                 };
-                // It waits no longer; nor does one that is no more.
-                if let Some(waiting) = waiting
-                    && (waiting.found.record.claim.execution == execution.arn
-                        || !waiting.found.running)
-                {
-                    self.ledger.clear_waiting(place, &waiting).await?;
-                }
+                self.stop_waiting(place, execution, waiting).await?;
                 Ok(Some(LockOutput::Acquired { token }))
             }
             Decision::Wait { holder, announce } => {
+                let waited_seconds = now.duration_since(execution.start_time).as_secs();
+                if waited_seconds > PATIENCE {
+                    self.stop_waiting(place, execution, waiting).await?;
+                    return Err(StepError::LockTimeout {
+                        place: place.clone(),
+                        holder,
+                        waited_seconds,
+                    });
+                }
                 let read = waiting.as_ref().map(|waiting| waiting.etag.as_str());
                 if announce
                     && !self
@@ -93,23 +98,35 @@ impl Handler {
                 {
                     return Ok(None);
                 }
-                let waited_seconds = now.duration_since(execution.start_time).as_secs();
-                if waited_seconds > PATIENCE {
-                    return Err(StepError::LockTimeout {
-                        place: place.clone(),
-                        holder,
-                        waited_seconds,
-                    });
-                }
                 Ok(Some(LockOutput::Busy {
                     reason: format!("{holder} is deploying {place}"),
                     holder,
                     wait_seconds: LOOK_AGAIN,
                 }))
             }
-            Decision::Superseded { by } => Ok(Some(LockOutput::Superseded {
-                reason: format!("A newer deploy goes first: {by}"),
-            })),
+            Decision::Superseded { by } => {
+                self.stop_waiting(place, execution, waiting).await?;
+                Ok(Some(LockOutput::Superseded {
+                    reason: format!("A newer deploy goes first: {by}"),
+                }))
+            }
+        }
+    }
+
+    /// Takes back what was announced by this execution, or by one that is no more.
+    async fn stop_waiting(
+        &self,
+        place: &Place,
+        execution: &Execution,
+        waiting: Option<Seen>,
+    ) -> Result<(), StepError> {
+        match waiting {
+            Some(seen)
+                if seen.found.record.claim.execution == execution.arn || !seen.found.running =>
+            {
+                self.ledger.clear_waiting(place, &seen).await
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -48,12 +48,7 @@ impl Handler {
 
     pub async fn handle(&self, input: ShiftTrafficInput) -> Result<ShiftTrafficOutput, StepError> {
         match input {
-            ShiftTrafficInput::Shift {
-                context,
-                step,
-                launched_at,
-                ..
-            } => self.shift(&context, step, launched_at).await,
+            ShiftTrafficInput::Shift { context, step } => self.shift(&context, step).await,
             ShiftTrafficInput::Commit { context } => self.commit(&context).await,
             ShiftTrafficInput::RollBack {
                 place,
@@ -76,12 +71,7 @@ impl Handler {
         }
     }
 
-    async fn shift(
-        &self,
-        context: &Context,
-        step: usize,
-        launched_at: Timestamp,
-    ) -> Result<ShiftTrafficOutput, StepError> {
+    async fn shift(&self, context: &Context, step: usize) -> Result<ShiftTrafficOutput, StepError> {
         let Context { place, release, .. } = context;
         self.ledger
             .check_lock(place, &context.execution, &context.token)
@@ -100,15 +90,11 @@ impl Handler {
         let manifest = self.ledger.manifest(place, *release).await?;
         let target = &manifest.target;
         // What was true at the last look must be true now: the fleet is healthy, and as large as the live one.
-        let seen = self.fleets.observe(place, *release).await?;
-        let plan = health::Plan {
-            launched_at,
-            boot_seconds: target.timeouts.boot_seconds,
-            hold_seconds: 0,
-        };
-        let verdict = health::boot(&seen, plan, Some(context.now), context.now);
+        let mut seen = self.fleets.observe(place, *release).await?;
+        seen.reports = self.ledger.boot_reports(place, *release).await?;
+        let verdict = health::ready(&seen);
         let not_ready = |reason: String| ShiftTrafficOutput::NotReady {
-            wait_seconds: 3,
+            wait_seconds: verdict.wait_seconds,
             reason,
         };
         if verdict.status != Status::Healthy {
@@ -248,12 +234,14 @@ impl Handler {
             (None, Some(rule)) => self.listeners.delete(rule).await?,
             (_, None) => {}
         }
+        // Somebody deleted the rule: the live fleet stays, for the next deploy to build beside.
+        let orphaned = committed.filter(|_| rule.is_none());
         self.ledger.release_lock(place, &given_up.token).await?;
         Ok(ShiftTrafficOutput::RolledBack {
             live: keeper,
             retire: standing
                 .into_keys()
-                .filter(|release| Some(*release) != keeper)
+                .filter(|release| Some(*release) != keeper && Some(*release) != orphaned)
                 .collect(),
             ending: notice::ending(&given_up.why, given_up.release, keeper),
         })
