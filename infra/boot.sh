@@ -12,6 +12,7 @@ readonly WORK=${EXUVIA_DIRECTORY:-/var/lib/exuvia}
 readonly IMDS=http://169.254.169.254/latest
 readonly UPDATE_SECONDS=180
 readonly PROVEN_SECONDS=10
+readonly WATCH_SECONDS=${EXUVIA_WATCH_SECONDS:-600}
 export AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=5 AWS_PAGER='' DEBIAN_FRONTEND=noninteractive
 
 step=download
@@ -168,19 +169,27 @@ run() {
     "$image" >"$WORK/output" 2>&1 || fail "docker cannot run the image $image"
 }
 
-# watch: until the container has been up for a while, or has exited three times. Docker goes on restarting it either way.
+# watch: for a while after the first start. A start may take a second try, as when it waits for another service; but
+# what was up and ends by itself will do so again, and behind docker's restarts it looks healthy. Docker goes on
+# restarting it either way.
 watch() {
-  local status started exits
+  local exits exit code died up_since why
   while true; do
-    read -r status started < <(docker inspect --format '{{.State.Status}} {{.State.StartedAt}}' "$app") || true
-    [[ -n $status ]] || fail "the container is gone"
-    if [[ $status == running ]] && (($(date +%s) - $(date --date "$started" +%s) >= PROVEN_SECONDS)); then return 0; fi
+    docker inspect "$app" >"$WORK/output" 2>&1 || fail "the container is gone"
     mapfile -t exits < <(docker events --since "$run_at" --until "$(date +%s)" --filter "container=$app" \
-      --filter event=die --format '{{.Actor.Attributes.exitCode}}')
-    if ((${#exits[@]} >= 3)); then
+      --filter event=die --format '{{.Actor.Attributes.exitCode}} {{.Time}}')
+    why='' up_since=$run_at
+    for exit in "${exits[@]}"; do
+      read -r code died <<<"$exit"
+      if ((died - up_since >= PROVEN_SECONDS)); then why="the container exited with code $code after $((died - up_since)) s"; fi
+      up_since=$died
+    done
+    if ((${#exits[@]} >= 3)); then why=${why:-"the container exited with code $code three times"}; fi
+    if [[ -n $why ]]; then
       docker logs --tail 20 "$app" >"$WORK/output" 2>&1 || true
-      fail "the container exited with code ${exits[-1]} three times"
+      fail "$why"
     fi
+    if (($(date +%s) >= run_at + WATCH_SECONDS)); then return 0; fi
     sleep 1
   done
 }

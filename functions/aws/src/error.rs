@@ -59,6 +59,11 @@ where
         Some(service) => match (service.code(), service.message()) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (Some(code), None) => code.to_owned(),
+            // A HEAD has no body to name a code in.
+            (None, _) if status(&error) == Some(403) => {
+                "access denied (403), or the key that it is encrypted with cannot be used"
+                    .to_owned()
+            }
             _ => DisplayErrorContext(&error).to_string(),
         },
         None => DisplayErrorContext(&error).to_string(),

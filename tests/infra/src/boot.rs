@@ -128,7 +128,6 @@ fn an_instance_that_exuvia_did_not_launch_says_so() {
 fn a_boot_that_fails_says_where_and_why() {
     let other = "s3/artifacts/hello/qa/3f2a1c.tar.gz@v1";
     let config = |instance: Instance| instance.pins("config", "hello/qa/config.env", "A=1");
-    let exits = "running 2099-01-01T00:00:00Z\n";
     for (instance, step, error, last_line) in [
         (
             launched().write("no-manifest", ""),
@@ -174,12 +173,19 @@ fn a_boot_that_fails_says_where_and_why() {
         ),
         (
             launched()
-                .docker("inspect", exits)
-                .docker("events", "3\n3\n3\n")
+                .docker("events", "3 100\n3 101\n3 102\n")
                 .docker("logs", "thread 'main' panicked\n"),
             "run",
             "the container exited with code 3 three times",
             "thread 'main' panicked",
+        ),
+        (
+            launched()
+                .docker("events", "3 9999999999\n")
+                .docker("logs", "out of memory\n"),
+            "run",
+            "the container exited with code 3 after ",
+            "out of memory",
         ),
         (
             launched().docker_fails("inspect", ""),
@@ -220,7 +226,7 @@ fn a_boot_that_fails_says_where_and_why() {
 }
 
 #[test]
-fn a_container_that_is_up_for_a_while_has_started() {
-    let boot = launched().docker("events", "1\n1\n").boots();
+fn a_container_that_takes_a_second_try_has_started() {
+    let boot = launched().docker("events", "1 100\n1 101\n").boots();
     assert!(boot.succeeded, "two exits are not a loop: {}", boot.console);
 }

@@ -86,7 +86,7 @@ impl Instance {
             .write("metadata/tags/instance/exuvia:ledger", "the-ledger")
             .pins("artifact", "hello/qa/3f2a1c.tar.gz", "the image")
             .docker("load", "Loaded image: hello:3f2a1c\n")
-            .docker("inspect", "running 2026-11-21T12:00:00.123456789Z\n")
+            .docker("inspect", "[{}]\n")
     }
 
     /// The manifest pins these bytes, and S3 has them.
@@ -132,6 +132,7 @@ impl Instance {
             .env("WORLD", &self.world)
             .env("STAND_INS", stand_in(""))
             .env("EXUVIA_DIRECTORY", self.world.join("work"))
+            .env("EXUVIA_WATCH_SECONDS", "1")
             .output()
             .unwrap();
         let text = |path: &str| fs::read_to_string(self.world.join(path)).ok();

@@ -227,13 +227,16 @@ impl Machine {
             // ends by itself, so soon after the boot, will do so again.
             if (was_up || exits == 3) && !reported && first.elapsed() < pace.watch() {
                 let error = if was_up {
-                    let seconds = pace.cloud_seconds(uptime);
-                    format!("the container exited with code {code} after {seconds} s")
+                    let lived = pace.cloud_seconds(uptime);
+                    format!("the container exited with code {code} after {lived} s")
                 } else {
                     format!("the container exited with code {code} three times")
                 };
-                let step = Step::Run;
-                self.report(BootFailure { step, error }).await;
+                self.report(BootFailure {
+                    step: Step::Run,
+                    error,
+                })
+                .await;
                 reported = true;
             }
             tokio::select! {
