@@ -166,9 +166,37 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
+/// Lines of at most so many characters, broken between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        for (text, lines) in [
+            ("", vec![""]),
+            ("one two", vec!["one two"]),
+            ("one two three", vec!["one two", "three"]),
+            ("incomprehensible", vec!["incomprehensible"]),
+        ] {
+            assert_eq!(wrapped(text, 8), lines);
+        }
+    }
 
     #[test]
     fn durations_read_as_a_person_says_them() {

@@ -16,7 +16,7 @@ use crate::cloud::stacks::{self, App, Pipeline};
 use crate::cloud::{LocalCloud, State};
 use crate::compile;
 use crate::process::Lifetime;
-use crate::ui::{Tone, Ui, seconds};
+use crate::ui::{Tone, Ui, seconds, wrapped};
 use fleet::Observer;
 use notices::Notices;
 use visitor::Visitors;
@@ -71,7 +71,8 @@ impl<'a> Stage<'a> {
                 self.ui.paint(Tone::Note, "✉")
             ));
             let steps = content.next_steps.iter().map(|step| format!("→ {step}"));
-            for line in content.description.lines().map(str::to_owned).chain(steps) {
+            let lines = content.description.lines().map(str::to_owned);
+            for line in lines.chain(steps).flat_map(|line| wrapped(&line, 92)) {
                 self.ui
                     .line(format!("             {}", self.ui.paint(Tone::Dim, &line)));
             }
