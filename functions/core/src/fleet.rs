@@ -124,6 +124,18 @@ mod tests {
         assert_eq!(FleetName::of_target_group(&ours, "arn:aws:x"), None);
     }
 
+    #[test]
+    fn the_tags_tell_the_release_too() {
+        let place = Place::new("hello", "qa").unwrap();
+        let tags = tags(&place, number(42)).map(|(key, value)| format!("{key}={value}"));
+        let wanted = [
+            "exuvia:app=hello",
+            "exuvia:environment=qa",
+            "exuvia:release=42",
+        ];
+        assert_eq!(tags, wanted);
+    }
+
     proptest! {
         #[test]
         fn names_fit_a_target_group_and_are_read_back(app in "[a-z][a-z0-9]{0,31}", environment in "[a-z]{1,16}", n in 1u32..=999_999) {

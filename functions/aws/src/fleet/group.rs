@@ -1,0 +1,250 @@
+//! A release's Auto Scaling group.
+
+use aws_sdk_autoscaling as autoscaling;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use exuvia_core::error::StepError;
+use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, tags};
+use exuvia_core::health::Activity;
+use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::target::Target;
+
+use super::{Fleets, count, signed};
+use crate::error::{code, failed, is};
+
+impl Fleets {
+    pub(super) async fn groups_of(
+        &self,
+        place: &Place,
+    ) -> Result<Vec<autoscaling::types::AutoScalingGroup>, StepError> {
+        let filter = |tag: &str, value: &str| {
+            autoscaling::types::Filter::builder()
+                .name(format!("tag:{tag}"))
+                .values(value)
+                .build()
+        };
+        let mut pages = self
+            .groups
+            .describe_auto_scaling_groups()
+            .filters(filter(TAG_APP, place.app.as_str()))
+            .filters(filter(TAG_ENVIRONMENT, place.environment.as_str()))
+            .into_paginator()
+            .items()
+            .send();
+        let mut groups = Vec::new();
+        while let Some(group) = pages.next().await {
+            groups.push(group.map_err(|error| failed("DescribeAutoScalingGroups", error))?);
+        }
+        Ok(groups)
+    }
+
+    /// The group of a release; `None` if none is listed, which right after its creation proves nothing.
+    pub(super) async fn group(
+        &self,
+        name: &FleetName,
+    ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
+        let answer = self
+            .groups
+            .describe_auto_scaling_groups()
+            .auto_scaling_group_names(name.to_string())
+            .send()
+            .await;
+        let answer =
+            answer.map_err(|error| failed(format!("DescribeAutoScalingGroups {name}"), error))?;
+        Ok(answer
+            .auto_scaling_groups
+            .unwrap_or_default()
+            .into_iter()
+            .next())
+    }
+
+    /// The desired capacity of a release's group, unless it is gone or going.
+    pub async fn desired(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Option<u32>, StepError> {
+        let group = self.group(&FleetName::new(place, release)).await?;
+        let standing = group.filter(|group| group.status().is_none());
+        Ok(standing.map(|group| count(group.desired_capacity())))
+    }
+
+    /// The newest hundred scaling activities of a group: a new group has few, and many are a failure already.
+    pub(super) async fn activities(&self, name: &FleetName) -> Result<Vec<Activity>, StepError> {
+        let answer = self
+            .groups
+            .describe_scaling_activities()
+            .auto_scaling_group_name(name.to_string())
+            .max_records(100)
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_missing(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(failed(format!("DescribeScalingActivities {name}"), error)),
+        };
+        Ok(answer
+            .activities()
+            .iter()
+            .map(|activity| Activity {
+                status: activity
+                    .status_code()
+                    .map(|code| code.as_str().to_owned())
+                    .unwrap_or_default(),
+                description: activity.description().unwrap_or_default().to_owned(),
+                message: activity.status_message().map(ToOwned::to_owned),
+            })
+            .collect())
+    }
+
+    /// Creates a release's Auto Scaling group, or adopts the one that an earlier try made.
+    pub async fn create_group(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+        target: &Target,
+        target_group: &str,
+        capacity: u32,
+        ledger: &str,
+    ) -> Result<(), StepError> {
+        let name = FleetName::new(place, release);
+        let template = autoscaling::types::LaunchTemplateSpecification::builder()
+            .launch_template_id(&target.launch_template.id)
+            .version(target.launch_template.version.to_string())
+            .build();
+        let mut create = self
+            .groups
+            .create_auto_scaling_group()
+            .auto_scaling_group_name(name.to_string())
+            .launch_template(template)
+            .vpc_zone_identifier(target.subnets.join(","))
+            .target_group_arns(target_group)
+            .min_size(signed(target.capacity.min))
+            .max_size(signed(target.capacity.max))
+            .desired_capacity(signed(capacity))
+            .health_check_type("ELB")
+            .health_check_grace_period(signed(target.timeouts.boot_seconds));
+        let all = tags(place, release)
+            .into_iter()
+            .chain([(TAG_LEDGER, ledger.to_owned()), ("Name", name.to_string())]);
+        for (key, value) in all {
+            create = create.tags(group_tag(&name, key, &value, true));
+        }
+        match create.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "AlreadyExists") => {
+                self.check_group_is_ours(place, release, &name).await
+            }
+            Err(error) => Err(failed(format!("CreateAutoScalingGroup {name}"), error)),
+        }
+    }
+
+    pub(super) async fn check_group_is_ours(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+        name: &FleetName,
+    ) -> Result<(), StepError> {
+        let group = self
+            .group(name)
+            .await?
+            .ok_or_else(|| StepError::AwsUnavailable {
+                action: format!("DescribeAutoScalingGroups {name}"),
+                problem: "it exists, but is not listed yet".to_owned(),
+            })?;
+        let tagged = |key: &str, value: &str| {
+            group
+                .tags()
+                .iter()
+                .any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
+        };
+        if tags(place, release)
+            .iter()
+            .all(|(key, value)| tagged(key, value))
+        {
+            return Ok(());
+        }
+        Err(StepError::NameTaken {
+            what: "Auto Scaling group",
+            name: name.to_string(),
+            place: place.clone(),
+            release,
+        })
+    }
+
+    /// Sets the desired capacity of a release's group.
+    pub async fn set_desired(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+        desired: u32,
+    ) -> Result<(), StepError> {
+        let name = FleetName::new(place, release);
+        self.groups
+            .set_desired_capacity()
+            .auto_scaling_group_name(name.to_string())
+            .desired_capacity(signed(desired))
+            .honor_cooldown(false)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed(format!("SetDesiredCapacity {name} to {desired}"), error))
+    }
+
+    pub(super) async fn scale_to_nothing(&self, name: &FleetName) -> Result<(), StepError> {
+        let update = self
+            .groups
+            .update_auto_scaling_group()
+            .auto_scaling_group_name(name.to_string())
+            .min_size(0)
+            .max_size(0)
+            .desired_capacity(0);
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(failed(format!("UpdateAutoScalingGroup {name} to 0"), error)),
+        }
+    }
+
+    /// Deletes an empty group, without force: that would skip its termination hooks. Whether it is gone.
+    pub(super) async fn delete_group(&self, name: &FleetName) -> Result<bool, StepError> {
+        let delete = self
+            .groups
+            .delete_auto_scaling_group()
+            .auto_scaling_group_name(name.to_string());
+        match delete.send().await {
+            Ok(_) => Ok(false),
+            Err(error) if is_missing(&error) => Ok(true),
+            Err(error)
+                if is(&error, "ResourceInUse") || is(&error, "ScalingActivityInProgress") =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(failed(format!("DeleteAutoScalingGroup {name}"), error)),
+        }
+    }
+}
+
+pub(super) fn group_tag(
+    name: &FleetName,
+    key: &str,
+    value: &str,
+    propagate: bool,
+) -> autoscaling::types::Tag {
+    autoscaling::types::Tag::builder()
+        .resource_id(name.to_string())
+        .resource_type("auto-scaling-group")
+        .key(key)
+        .value(value)
+        .propagate_at_launch(propagate)
+        .build()
+}
+
+/// Auto Scaling has no error code for a group that is not there, only words.
+fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let message = error
+        .as_service_error()
+        .and_then(|error| error.message())
+        .unwrap_or_default();
+    code(error) == Some("ValidationError") && message.contains("not found")
+}
