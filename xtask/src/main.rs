@@ -66,6 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
+    process::without_proxy_on_this_machine()?;
     let demo = tools::local().join("demo");
     let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
     match command {

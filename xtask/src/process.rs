@@ -17,6 +17,11 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getppid, setsid};
 use tokio::process::Command;
 
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+/// Some programs read one, some the other.
+pub(crate) const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+const LOOPBACK: &str = "127.0.0.1,localhost";
+
 /// Whose end ends a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -56,6 +61,25 @@ pub(crate) fn exec(options: &Exec) -> Result<()> {
     };
     let error = std::process::Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
+
+/// No request to the local AWS may go to a proxy, from here or from any program that this starts: begins anew with
+/// `NO_PROXY` set, where there is a proxy.
+pub(crate) fn without_proxy_on_this_machine() -> Result<()> {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !PROXIES.iter().any(is_set) {
+        return Ok(());
+    }
+    let exempt = std::env::var(NO_PROXY[0]).unwrap_or_default();
+    if exempt.contains(LOOPBACK) {
+        return Ok(());
+    }
+    let exempt = format!("{LOOPBACK},{exempt}");
+    let error = std::process::Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .envs(NO_PROXY.map(|name| (name, &exempt)))
+        .exec();
+    Err(error).context("cannot begin anew with NO_PROXY")
 }
 
 /// A program that ends when this process does. Dropping what it spawns ends it as well.

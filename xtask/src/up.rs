@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cloud::stacks::{self, App};
 use crate::cloud::{self, LocalCloud, State};
-use crate::process::Lifetime;
+use crate::process::{self, Lifetime};
 use crate::tools;
 use crate::ui::{Tone, Ui};
 
@@ -196,6 +196,11 @@ pub(crate) fn env() -> Result<()> {
     println!("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN");
     for (name, value) in environment(&state, network, pipeline) {
         println!("export {name}={}", quoted(&value));
+    }
+    for name in process::NO_PROXY {
+        if let Ok(exempt) = std::env::var(name) {
+            println!("export {name}={}", quoted(&exempt));
+        }
     }
     println!(
         "export PATH={}:\"$PATH\"",

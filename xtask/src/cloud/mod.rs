@@ -232,7 +232,6 @@ impl LocalCloud {
             )
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
-            .env("NO_PROXY", "127.0.0.1,localhost")
             .env("TMPDIR", self.directory.join("tmp"));
         self.spawn(command, "ministack")
     }
@@ -251,8 +250,7 @@ impl LocalCloud {
             .args(["--speed", &state.speed.to_string()])
             .args(["--epoch", &state.now().to_string()])
             .arg("--state-dir")
-            .arg(self.directory.join("cloud"))
-            .env("NO_PROXY", "127.0.0.1,localhost");
+            .arg(self.directory.join("cloud"));
         self.spawn(command, "exuvia-cloud")
     }
 

@@ -124,7 +124,13 @@ pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32) -> Result<()> {
         ui.paint(Tone::Bold, "Exuvia")
     ));
     crate::prepare(ui).await?;
-    let (cloud, app) = start(ui, directory, speed).await?;
+    let logs = || {
+        format!(
+            "the demo broke off; its logs are in {}",
+            directory.display()
+        )
+    };
+    let (cloud, app) = start(ui, directory, speed).await.with_context(logs)?;
     let network = cloud
         .state
         .network
@@ -140,7 +146,7 @@ pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32) -> Result<()> {
     let mut problems = Vec::new();
     let mut lines = Vec::new();
     for act in &ACTS {
-        let (line, wrong) = play(&mut stage, act).await?;
+        let (line, wrong) = play(&mut stage, act).await.with_context(logs)?;
         lines.push(line);
         let is_wrong = !wrong.is_empty();
         problems.extend(wrong);
