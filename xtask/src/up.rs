@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use exuvia_core::name::{AppName, Environment};
 
 use crate::cloud::stacks::{self, App};
 use crate::cloud::{self, LocalCloud, State};
@@ -19,10 +20,10 @@ const FIRST_ADDED_PRIORITY: u16 = 501;
 pub(crate) struct Options {
     /// One more app, beside hello in qa; goes with --environment, may be given again
     #[arg(long = "app", value_name = "NAME")]
-    apps: Vec<String>,
+    apps: Vec<AppName>,
     /// The environment of that app
     #[arg(long = "environment", value_name = "NAME")]
-    environments: Vec<String>,
+    environments: Vec<Environment>,
     /// How many times as fast as real time the local AWS's time runs (10 if not given)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     speed: Option<u32>,
@@ -102,9 +103,10 @@ fn apps(state: &State, options: &Options) -> Vec<App> {
             .cloned(),
     );
     for (name, environment) in options.apps.iter().zip(&options.environments) {
+        let (name, environment) = (name.to_string(), environment.to_string());
         if apps
             .iter()
-            .any(|app| app.name == *name && app.environment == *environment)
+            .any(|app| app.name == name && app.environment == environment)
         {
             continue;
         }
@@ -114,9 +116,9 @@ fn apps(state: &State, options: &Options) -> Vec<App> {
             .map(|app| app.priority)
             .max();
         apps.push(App {
-            name: name.clone(),
-            environment: environment.clone(),
             host: Some(format!("{name}.{environment}.localhost")),
+            name,
+            environment,
             priority: highest.map_or(FIRST_ADDED_PRIORITY, |priority| priority + 1),
             parameters: Vec::new(),
         });
@@ -150,7 +152,8 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
   eval "$(cargo xtask env)"                        {env}
   aws s3 cp target/images/hello-v1.tar.gz "s3://$EXUVIA_ARTIFACTS_BUCKET/hello/qa/v1.tar.gz"
   curl "$EXUVIA_LOAD_BALANCER_URL"                 {curl}
-  aws stepfunctions list-executions --output table --state-machine-arn "$EXUVIA_STATE_MACHINE_ARN"
+  aws stepfunctions list-executions --state-machine-arn "$EXUVIA_STATE_MACHINE_ARN" \
+    --output table --query "executions[].[name, status]"
 
   {versions}
   cargo xtask image --binary PROGRAM --version 1.0 --output shop.tar.gz    {image}

@@ -241,7 +241,10 @@ async fn deploy(state: &State, stack: &str, template: &str, parameters: &[String
             "aws cloudformation describe-stack-events",
         )
         .await;
-        return Err(error.context(events.unwrap_or_default()));
+        return Err(match events {
+            Ok(events) if !events.is_empty() => error.context(events),
+            _ => error,
+        });
     }
     Ok(())
 }
