@@ -76,7 +76,7 @@ fn heading(ui: &Ui, text: &str) {
 
 fn report(ui: &Ui, what: &str, result: &Result<()>) -> Counts {
     if let Err(error) = result {
-        ui.line(format!("  {} {what}: {error:#}", ui.paint(Tone::Bad, "✗")));
+        ui.line(format!("  {} {what}: {error:#}", ui.mark(false)));
     }
     Counts::one(result.is_ok())
 }
@@ -157,10 +157,8 @@ async fn cargo_test(
 
     let output = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let counts = counts(&output, succeeded);
-    step.done(&format!(
-        "{} passed, {} failed",
-        counts.passed, counts.failed
-    ));
+    let summary = format!("{} passed, {} failed", counts.passed, counts.failed);
+    step.ended(succeeded, &summary);
     if !succeeded {
         for line in output.lines().filter(|line| !line.ends_with(" ... ok")) {
             ui.line(line);

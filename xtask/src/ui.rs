@@ -67,6 +67,14 @@ impl Ui {
         }
     }
 
+    pub(crate) fn mark(&self, well: bool) -> String {
+        if well {
+            self.paint(Tone::Good, "✓")
+        } else {
+            self.paint(Tone::Bad, "✗")
+        }
+    }
+
     /// A line at the bottom that moves until it is dropped; invisible when piped.
     pub(crate) fn bar(&self) -> Bar {
         let bar = self.bars.add(ProgressBar::new_spinner());
@@ -140,6 +148,10 @@ impl Step {
     }
 
     pub(crate) fn done(self, what: &str) {
+        self.ended(true, what);
+    }
+
+    pub(crate) fn ended(self, well: bool, what: &str) {
         let Self {
             ui,
             bar,
@@ -149,10 +161,7 @@ impl Step {
         } = self;
         drop(bar);
         let took = ui.paint(Tone::Dim, &seconds(began.elapsed()));
-        ui.line(format!(
-            "  {} {name:<10}{what}  {took}",
-            ui.paint(Tone::Good, "✓")
-        ));
+        ui.line(format!("  {} {name:<10}{what}  {took}", ui.mark(well)));
     }
 }
 

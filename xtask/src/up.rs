@@ -55,7 +55,7 @@ pub(crate) async fn up(ui: &Ui, options: &Options) -> Result<()> {
         }
         ui.line(format!(
             "  {} Cloud     it is running already",
-            ui.paint(Tone::Good, "✓")
+            ui.mark(true)
         ));
         cloud
     } else {

@@ -266,12 +266,7 @@ fn visitors_line(stage: &Stage<'_>, problems: &mut Vec<String>) -> String {
 }
 
 fn line(ui: &Ui, good: bool, name: &str, text: &str) -> String {
-    let mark = if good {
-        ui.paint(Tone::Good, "✓")
-    } else {
-        ui.paint(Tone::Bad, "✗")
-    };
-    format!("  {mark} {name:<10}{text}")
+    format!("  {} {name:<10}{text}", ui.mark(good))
 }
 
 async fn start(ui: &Ui, directory: &Path, speed: u32) -> Result<(LocalCloud, App)> {
