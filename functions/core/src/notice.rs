@@ -120,7 +120,11 @@ impl Notice {
             (None, Some(release)) => format!("Release {release} has the traffic"),
             _ => "Nothing is live".to_owned(),
         };
-        let because = sentence(&cut(&told.why.text()));
+        // Why an execution was cut off, its cause tells; that a recovery cleans up is no reason.
+        let because = match (recovered, &told.why.error) {
+            (Some(_), None) => String::new(),
+            _ => sentence(&cut(&told.why.text())),
+        };
         let cut_off = recovered.map(|recovered| {
             let cause = recovered
                 .cause
