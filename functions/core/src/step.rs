@@ -256,17 +256,21 @@ pub enum ShiftTrafficInput {
         context: Context,
     },
     /// The traffic stays with, or goes back to, the release that had it.
-    RollBack {
-        #[serde(flatten)]
-        place: Place,
-        /// The release that is given up, if there is one.
-        release: Option<ReleaseNumber>,
-        token: LockToken,
-        execution: Execution,
-        now: Timestamp,
-        /// What led there.
-        why: Why,
-    },
+    RollBack(RollBackInput),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollBackInput {
+    #[serde(flatten)]
+    pub place: Place,
+    /// The release that is given up, if there is one.
+    pub release: Option<ReleaseNumber>,
+    pub token: LockToken,
+    pub execution: Execution,
+    pub now: Timestamp,
+    /// What led there.
+    pub why: Why,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

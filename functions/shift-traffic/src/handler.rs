@@ -13,9 +13,7 @@ use exuvia_core::lock::yields_to;
 use exuvia_core::manifest::{Live, Manifest};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice;
-use exuvia_core::step::{
-    Context, Execution, LockToken, ShiftTrafficInput, ShiftTrafficOutput, Why,
-};
+use exuvia_core::step::{Context, Execution, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput};
 use exuvia_core::{capacity, traffic};
 use jiff::Timestamp;
 
@@ -24,16 +22,6 @@ pub struct Handler {
     fleets: Fleets,
     listeners: Listeners,
     workflow: Workflow,
-}
-
-/// What Roll Back is told.
-struct GivenUp {
-    place: Place,
-    release: Option<ReleaseNumber>,
-    token: LockToken,
-    execution: Execution,
-    now: Timestamp,
-    why: Why,
 }
 
 impl Handler {
@@ -50,24 +38,7 @@ impl Handler {
         match input {
             ShiftTrafficInput::Shift { context, step } => self.shift(&context, step).await,
             ShiftTrafficInput::Commit { context } => self.commit(&context).await,
-            ShiftTrafficInput::RollBack {
-                place,
-                release,
-                token,
-                execution,
-                now,
-                why,
-            } => {
-                self.roll_back(GivenUp {
-                    place,
-                    release,
-                    token,
-                    execution,
-                    now,
-                    why,
-                })
-                .await
-            }
+            ShiftTrafficInput::RollBack(given_up) => self.roll_back(given_up).await,
         }
     }
 
@@ -185,7 +156,7 @@ impl Handler {
             .await
     }
 
-    async fn roll_back(&self, given_up: GivenUp) -> Result<ShiftTrafficOutput, StepError> {
+    async fn roll_back(&self, given_up: RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
         let place = &given_up.place;
         let checked = self
             .ledger
@@ -251,7 +222,7 @@ impl Handler {
     /// pointer and the live fleet are another's; of the rest, nobody builds a release of a smaller number any more.
     async fn leave(
         &self,
-        given_up: &GivenUp,
+        given_up: &RollBackInput,
         standing: &BTreeMap<ReleaseNumber, Option<u32>>,
     ) -> Result<ShiftTrafficOutput, StepError> {
         let record = self.ledger.live(&given_up.place).await?;

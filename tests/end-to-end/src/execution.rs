@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 
 /// Longer than any deploy of these tests takes, in real time.
@@ -19,27 +20,19 @@ impl Execution {
     }
 
     pub async fn status(&self) -> String {
-        let described = self
-            .client
-            .describe_execution()
-            .execution_arn(&self.arn)
-            .send()
-            .await
-            .unwrap();
-        described.status().as_str().to_owned()
+        self.describe().await.status().as_str().to_owned()
+    }
+
+    async fn describe(&self) -> DescribeExecutionOutput {
+        let describe = self.client.describe_execution();
+        describe.execution_arn(&self.arn).send().await.unwrap()
     }
 
     /// Waits until it has ended; its status, and the error of a failed one.
     pub async fn end(&self) -> String {
         let began = Instant::now();
         loop {
-            let described = self
-                .client
-                .describe_execution()
-                .execution_arn(&self.arn)
-                .send()
-                .await
-                .unwrap();
+            let described = self.describe().await;
             match described.status() {
                 ExecutionStatus::Running => {}
                 ExecutionStatus::Failed => return described.error().unwrap_or_default().to_owned(),
