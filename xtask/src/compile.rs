@@ -50,7 +50,7 @@ pub(crate) async fn all(ui: &Ui) -> Result<()> {
     let step = ui.step(
         "Build",
         "the functions, the local AWS and hello",
-        first.then_some("5 to 10 minutes the first time"),
+        first.then_some("some minutes the first time"),
     );
 
     let mut cargo = cargo();
