@@ -148,16 +148,16 @@ impl Ledger {
         Ok(reports)
     }
 
-    /// Records something under a key, once; returns what is there now, and whether it was there before.
-    pub async fn record<T>(&self, key: &str, value: T) -> Result<(T, bool), StepError>
+    /// Records something under a key, once; what is there now, from this call or from an earlier one.
+    pub async fn record<T>(&self, key: &str, value: T) -> Result<T, StepError>
     where
         T: Serialize + DeserializeOwned,
     {
         if self.put(key, &value, Some(Only::IfAbsent)).await?.is_some() {
-            return Ok((value, false));
+            return Ok(value);
         }
         let found = self.get(key).await?;
-        Ok((found.map_or(value, |found| found.value), true))
+        Ok(found.map_or(value, |found| found.value))
     }
 
     /// Writes over a record.

@@ -69,37 +69,87 @@ impl Listeners {
     }
 
     /// Names a new target group in the rule at weight 0, so that the load balancer checks its targets' health
-    /// without sending them a request. The first release's rule is created for it. Besides the live release the
-    /// rule then names no other: what a deploy that was cut off left in it goes.
+    /// without sending them a request. Besides the live release (with its target group) the rule then names no
+    /// other: what a deploy that was cut off left in it goes.
+    ///
+    /// The first release's rule is created for it, with a condition that no request meets, so that whatever has
+    /// answered the app's requests so far goes on doing so until the traffic is shifted. A rule that somebody deleted
+    /// is created anew for the live release.
     pub async fn admit(
         &self,
         place: &Place,
         target: &Target,
-        live: Option<ReleaseNumber>,
+        live: Option<(ReleaseNumber, String)>,
         release: ReleaseNumber,
-        target_group: &str,
+        target_group: String,
     ) -> Result<(), StepError> {
         let rules = self.rules(&target.listener_arn).await?;
-        if let Some(mut rule) = rules.iter().find_map(|rule| read(rule, place)) {
-            let wanted = traffic::weights(live, release, 0);
-            if rule.weights == wanted {
-                return Ok(());
-            }
-            rule.arns.insert(release, target_group.to_owned());
-            return self.set_weights(&rule, &wanted).await;
-        }
+        let found = rules.iter().find_map(|rule| read(rule, place));
+        let ours = found.as_ref().map(|rule| rule.arn.as_str());
         let priority = target.priority.to_string();
-        if let Some(other) = rules.iter().find(|rule| rule.priority() == Some(&priority)) {
+        let clashes = |rule: &&elb::types::Rule| {
+            rule.priority() == Some(&priority) && rule.rule_arn() != ours
+        };
+        // Also for a rule that is there: Commit will move it to the target's priority.
+        if let Some(other) = rules.iter().find(clashes) {
             return Err(taken(target.priority, other.rule_arn().unwrap_or_default()));
         }
+        let wanted = traffic::weights(live.as_ref().map(|(release, _)| *release), release, 0);
+        let arns: BTreeMap<_, _> = live
+            .clone()
+            .into_iter()
+            .chain([(release, target_group)])
+            .collect();
+        let Some(mut rule) = found else {
+            let unmet = Conditions {
+                hosts: vec![format!(
+                    "{}.{}.exuvia.invalid",
+                    place.app, place.environment
+                )],
+                paths: Vec::new(),
+            };
+            let conditions = if live.is_some() {
+                &target.conditions
+            } else {
+                &unmet
+            };
+            return self
+                .create(place, target, conditions, &shares(&arns, &wanted))
+                .await;
+        };
+        if rule.weights == wanted {
+            return Ok(());
+        }
+        rule.arns.extend(arns);
+        self.set_weights(&rule, &wanted).await
+    }
+
+    /// Creates the rule of a release that lost its own, with all of the traffic.
+    pub async fn restore(
+        &self,
+        place: &Place,
+        target: &Target,
+        target_group: String,
+    ) -> Result<(), StepError> {
+        self.create(place, target, &target.conditions, &[(target_group, 100)])
+            .await
+    }
+
+    async fn create(
+        &self,
+        place: &Place,
+        target: &Target,
+        wanted: &Conditions,
+        shares: &[(String, u32)],
+    ) -> Result<(), StepError> {
         let tag = |key: &str, value: &str| elb::types::Tag::builder().key(key).value(value).build();
         let created = self
             .0
             .create_rule()
             .listener_arn(&target.listener_arn)
             .priority(i32::try_from(target.priority).unwrap_or(i32::MAX))
-            .set_conditions(Some(conditions(&target.conditions)))
-            .actions(forward(&[(target_group.to_owned(), 0)]))
+            .set_conditions(Some(conditions(wanted)))
+            .actions(forward(shares))
             .tags(tag(TAG_APP, place.app.as_str()))
             .tags(tag(TAG_ENVIRONMENT, place.environment.as_str()))
             .send()
@@ -109,7 +159,10 @@ impl Listeners {
             Err(error) if is(&error, "PriorityInUse") => {
                 Err(taken(target.priority, "created at this moment"))
             }
-            Err(error) => Err(failed(format!("CreateRule at priority {priority}"), error)),
+            Err(error) => {
+                let action = format!("CreateRule at priority {}", target.priority);
+                Err(failed(action, error))
+            }
         }
     }
 
@@ -119,15 +172,19 @@ impl Listeners {
         self.modify(rule, weights, None).await
     }
 
-    /// Gives one release everything, and puts the conditions and the priority of its target in force.
-    pub async fn settle(
+    /// As [`Self::set_weights`], and puts the target's conditions in force.
+    pub async fn set_weights_and_conditions(
         &self,
         rule: &Rule,
-        release: ReleaseNumber,
+        weights: &[Weight],
         target: &Target,
     ) -> Result<(), StepError> {
-        self.modify(rule, &traffic::only(release), Some(&target.conditions))
-            .await?;
+        self.modify(rule, weights, Some(&target.conditions)).await
+    }
+
+    /// Puts the target's priority in force, unless another rule has taken it since [`Self::admit`] looked: the
+    /// traffic is where it is to be all the same, and the next deploy is refused by that rule's name.
+    pub async fn set_priority(&self, rule: &Rule, target: &Target) -> Result<(), StepError> {
         if rule.priority == target.priority.to_string() {
             return Ok(());
         }
@@ -143,9 +200,7 @@ impl Listeners {
             .await
         {
             Ok(_) => Ok(()),
-            Err(error) if is(&error, "PriorityInUse") => {
-                Err(taken(target.priority, "it is another's"))
-            }
+            Err(error) if is(&error, "PriorityInUse") => Ok(()),
             Err(error) => Err(failed(format!("SetRulePriorities {}", rule.arn), error)),
         }
     }
@@ -156,15 +211,14 @@ impl Listeners {
         weights: &[Weight],
         wanted: Option<&Conditions>,
     ) -> Result<(), StepError> {
-        let targets: Option<Vec<(String, u32)>> = weights
-            .iter()
-            .map(|share| Some((rule.arns.get(&share.release)?.clone(), share.weight)))
-            .collect();
-        let targets = targets.ok_or_else(|| StepError::Unreadable {
-            what: format!("the listener's rule {}", rule.arn),
-            problem: "it no longer names the fleets that it named; something else changed it"
-                .to_owned(),
-        })?;
+        let targets = shares(&rule.arns, weights);
+        if targets.len() < weights.len() {
+            return Err(StepError::Unreadable {
+                what: format!("the listener's rule {}", rule.arn),
+                problem: "it no longer names the fleets that it named; something else changed it"
+                    .to_owned(),
+            });
+        }
         self.0
             .modify_rule()
             .rule_arn(&rule.arn)
@@ -184,6 +238,14 @@ impl Listeners {
             Err(error) => Err(failed(format!("DeleteRule {}", rule.arn), error)),
         }
     }
+}
+
+/// Weights by target group, of the releases whose target group is known.
+fn shares(arns: &BTreeMap<ReleaseNumber, String>, weights: &[Weight]) -> Vec<(String, u32)> {
+    weights
+        .iter()
+        .filter_map(|share| Some((arns.get(&share.release)?.clone(), share.weight)))
+        .collect()
 }
 
 fn taken(priority: u32, rule: &str) -> StepError {

@@ -184,6 +184,9 @@ pub const NAMES: [&str; 21] = [
 /// The errors that the state machine's own endings carry: `recover` has nothing to do for them.
 pub const ENDINGS: [&str; 3] = ["Rejected", "RolledBack", "NeedsAttention"];
 
+/// The error of an ending that left the pointer as it was: `recover` tries once more.
+pub const ROLL_BACK_FAILED: &str = "RollBackFailed";
+
 impl From<InvalidName> for StepError {
     fn from(error: InvalidName) -> Self {
         Self::InvalidRequest(InvalidRequest(error.to_string()))

@@ -106,7 +106,7 @@ impl Notice {
             .or_else(|| Request::place_of(&told.input));
         let whom = place
             .as_ref()
-            .map_or_else(|| "an upload".to_owned(), ToString::to_string);
+            .map_or_else(|| "an execution".to_owned(), ToString::to_string);
         let what = match (&told.version, told.release) {
             (Some(version), Some(release)) => format!("{version} (release {release})"),
             (Some(version), None) => version.to_string(),
@@ -157,6 +157,12 @@ impl Notice {
                     .into_iter()
                     .collect(),
             ),
+            // Before Plan nobody has looked at what is live.
+            Kind::Superseded if told.release.is_none() => (
+                format!("{whom}: {what} gave way"),
+                because.trim_end().to_owned(),
+                vec![],
+            ),
             Kind::Superseded => (
                 format!("{whom}: {what} gave way"),
                 format!("{because}{stays}."),
@@ -170,7 +176,13 @@ impl Notice {
             Kind::RolledBack => (
                 format!("{whom}: {what} was rolled back"),
                 format!("{cut_off}{because}{stays}."),
-                vec!["Mend it and upload a new version".to_owned()],
+                match (recovered, &told.why.error) {
+                    (Some(_), _) => vec![],
+                    (None, None) => vec!["Mend it and upload a new version".to_owned()],
+                    (None, Some(_)) => {
+                        vec!["Look at what it names, then start the execution again".to_owned()]
+                    }
+                },
             ),
             Kind::NeedsAttention => (
                 format!("{whom}: {what} needs attention"),

@@ -127,7 +127,11 @@ impl Target {
             serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
                 .map_err(|error| {
                     let path = error.path().to_string();
-                    let field = if path == "." { "(document)" } else { &path };
+                    let field = if [".", "?"].contains(&path.as_str()) {
+                        "(document)"
+                    } else {
+                        &path
+                    };
                     wrong(field, format!("cannot be read: {}", error.into_inner()))
                 })?;
         match target.problem() {

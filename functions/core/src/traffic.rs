@@ -56,21 +56,29 @@ pub fn only(release: ReleaseNumber) -> Vec<Weight> {
 }
 
 /// Which release a place's traffic is to stay with, told by what is there: the one that the last commit promised,
-/// if its fleet still stands and the rule names it; else the one that carries most of the weight, unless that is
-/// the one being given up. Traffic never moves to what the rule does not name: no health check runs there.
+/// if its fleet still stands and the rule names it (or there is no rule any more, as somebody deleted it); else the
+/// one that carries most of the weight. Traffic never moves to what a rule does not name: no health check runs there.
+///
+/// What is being given up is kept only where the promised fleet is gone: there is nothing better left.
 pub fn keeper(
     committed: Option<ReleaseNumber>,
     rule: &[Weight],
     standing: impl Fn(ReleaseNumber) -> bool,
     given_up: Option<ReleaseNumber>,
 ) -> Option<ReleaseNumber> {
-    committed
-        .filter(|release| standing(*release) && rule.iter().any(|share| share.release == *release))
+    let named = |release| rule.is_empty() || rule.iter().any(|share| share.release == release);
+    let promised = committed.filter(|release| standing(*release) && named(*release));
+    let is_given_up = |share: &&Weight| Some(share.release) == given_up;
+    let weighted = || rule.iter().filter(|share| share.weight > 0);
+    let heaviest = |share: &&Weight| (share.weight, share.release);
+    promised
         .or_else(|| {
-            rule.iter()
-                .filter(|share| share.weight > 0 && Some(share.release) != given_up)
-                .max_by_key(|share| (share.weight, share.release))
-                .map(|share| share.release)
+            let others = weighted().filter(|share| !is_given_up(share));
+            others.max_by_key(heaviest).map(|share| share.release)
+        })
+        .or_else(|| {
+            let last = weighted().find(|share| is_given_up(share) && standing(share.release));
+            committed.and(last).map(|share| share.release)
         })
 }
 
@@ -185,6 +193,22 @@ mod tests {
                 None,
                 None,
                 "everything was removed by hand",
+            ),
+            (
+                Some(1),
+                vec![],
+                vec![1],
+                None,
+                Some(1),
+                "the rule was removed by hand",
+            ),
+            (
+                Some(1),
+                vec![w(1, 0), w(2, 100)],
+                vec![2],
+                Some(2),
+                Some(2),
+                "the promised fleet vanished under the new one",
             ),
         ] {
             let stands = |release: ReleaseNumber| standing.contains(&release.get());

@@ -36,9 +36,17 @@ impl Handler {
             .fleets
             .create_target_group(place, release, &target)
             .await?;
+        let live = match context.live {
+            Some(live) => self
+                .fleets
+                .target_group_of(place, live)
+                .await?
+                .map(|arn| (live, arn)),
+            None => None,
+        };
         // Before the first instance is there: a target group that no rule names is never health-checked.
         self.listeners
-            .admit(place, &target, context.live, release, &target_group)
+            .admit(place, &target, live, release, target_group.clone())
             .await?;
         if let Some(live) = context.live {
             self.fleets.hold(place, live).await?;

@@ -41,7 +41,8 @@ impl Handler {
 
     pub async fn handle(&self, input: NotifyInput) -> Result<NotifyOutput, StepError> {
         let notice = Notice::new(&input);
-        if notice.kind == Kind::Started {
+        // What needs attention is told beside the outcome: that was told before, or a recovery will tell it.
+        if !notice.kind.is_outcome() {
             self.topic.publish(&notice).await?;
             return Ok(NotifyOutput { id: notice.id });
         }
@@ -55,15 +56,9 @@ impl Handler {
             at: input.now,
             message_id: None,
         };
-        let (mut recorded, _) = self.ledger.record(&key, outcome).await?;
-        // Of an execution that has ended already, only that it needs attention may be told besides.
-        let told = recorded.message_id.is_some();
-        if told && (notice.kind.is_outcome() || recorded.kind == notice.kind) {
-            return Ok(NotifyOutput { id: recorded.id });
-        }
-        let message_id = self.topic.publish(&notice).await?;
-        if !told {
-            recorded.message_id = Some(message_id);
+        let mut recorded = self.ledger.record(&key, outcome).await?;
+        if recorded.message_id.is_none() {
+            recorded.message_id = Some(self.topic.publish(&notice).await?);
             self.ledger.amend(&key, &recorded).await?;
         }
         Ok(NotifyOutput { id: notice.id })

@@ -4,7 +4,7 @@
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, setting};
-use exuvia_core::error::{ENDINGS, StepError};
+use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, StepError};
 use exuvia_core::request::{Request, Source, recovery_name};
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,11 @@ impl Handler {
         else {
             return Ok(nothing);
         };
-        // After a recovery that was cut off itself comes another for the same execution.
+        let failed_itself = described.error.as_deref() == Some(ROLL_BACK_FAILED);
         let execution = match source {
+            // It has been tried once more: now a person has to look at what the notice names.
+            Source::Recovery { .. } if failed_itself => return Ok(nothing),
+            // After a recovery that was cut off itself comes another for the same execution.
             Source::Recovery { execution } => execution,
             _ => execution_arn.clone(),
         };

@@ -1,7 +1,5 @@
 //! Moves the pointer: gives the new fleet its share, commits to it, or goes back. Always under the lock.
 
-use std::collections::BTreeMap;
-
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::{Ledger, Tagged};
 use exuvia_aws::listener::Listeners;
@@ -9,11 +7,13 @@ use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, setting};
 use exuvia_core::error::StepError;
 use exuvia_core::health::{self, Status};
-use exuvia_core::lock::yields_to;
+use exuvia_core::lock::{Purpose, yields_to};
 use exuvia_core::manifest::{Live, Manifest};
-use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::name::Place;
 use exuvia_core::notice;
-use exuvia_core::step::{Context, Execution, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput};
+use exuvia_core::step::{
+    Context, Execution, LockToken, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
+};
 use exuvia_core::{capacity, traffic};
 use jiff::Timestamp;
 
@@ -91,7 +91,15 @@ impl Handler {
         let rule = self.listeners.find(&target.listener_arn, place).await?;
         let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
         let weights = traffic::weights(context.live, *release, wanted.weight);
-        self.listeners.set_weights(&rule, &weights).await?;
+        match context.live {
+            Some(_) => self.listeners.set_weights(&rule, &weights).await?,
+            // Until now no request met the first release's rule.
+            None => {
+                self.listeners
+                    .set_weights_and_conditions(&rule, &weights, target)
+                    .await?;
+            }
+        }
         Ok(ShiftTrafficOutput::Shifted {
             weight: wanted.weight,
             step,
@@ -131,8 +139,9 @@ impl Handler {
             .await?;
         let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
         self.listeners
-            .settle(&rule, *release, &manifest.target)
+            .set_weights_and_conditions(&rule, &traffic::only(*release), &manifest.target)
             .await?;
+        self.listeners.set_priority(&rule, &manifest.target).await?;
         self.ledger.release_lock(place, &context.token).await?;
         Ok(ShiftTrafficOutput::Committed)
     }
@@ -158,16 +167,10 @@ impl Handler {
 
     async fn roll_back(&self, given_up: RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
         let place = &given_up.place;
-        let checked = self
-            .ledger
-            .check_lock(place, &given_up.execution, &given_up.token)
-            .await;
+        let Some(token) = self.hold_lock(&given_up).await? else {
+            return self.leave(&given_up).await;
+        };
         let standing = self.fleets.standing(place).await?;
-        match checked {
-            Ok(()) => {}
-            Err(StepError::LockLost { .. }) => return self.leave(&given_up, &standing).await,
-            Err(error) => return Err(error),
-        }
         let record = self.ledger.live(place).await?;
         let committed = record.as_ref().map(|record| record.value.release);
         // Any manifest of the place tells its listener: a target that moved to another is refused while one is live.
@@ -192,44 +195,66 @@ impl Handler {
             .unwrap_or_default();
         let stands = |release| standing.get(&release).is_some_and(Option::is_some);
         let keeper = traffic::keeper(committed, &weights, stands, given_up.release);
-        match (keeper, &rule) {
-            (Some(keeper), Some(rule)) => {
-                let kept = self.ledger.manifest(place, keeper).await?;
-                self.listeners.settle(rule, keeper, &kept.target).await?;
-                self.fleets.let_go(place, keeper).await?;
-                if committed != Some(keeper) {
-                    self.promise(place, &kept, record, &given_up.execution, given_up.now)
+        if let Some(keeper) = keeper {
+            let kept = self.ledger.manifest(place, keeper).await?;
+            let target_group = self.fleets.target_group_of(place, keeper).await?;
+            match (&rule, target_group) {
+                // Only the weights: nothing that a target asks for may keep the traffic from going back.
+                (Some(rule), _) => {
+                    self.listeners
+                        .set_weights(rule, &traffic::only(keeper))
                         .await?;
                 }
+                (None, Some(arn)) => self.listeners.restore(place, &kept.target, arn).await?,
+                (None, None) => {}
             }
-            (None, Some(rule)) => self.listeners.delete(rule).await?,
-            (_, None) => {}
+            self.fleets.let_go(place, keeper).await?;
+            if committed != Some(keeper) {
+                self.promise(place, &kept, record, &given_up.execution, given_up.now)
+                    .await?;
+            }
+        } else if let Some(rule) = &rule {
+            self.listeners.delete(rule).await?;
         }
-        // Somebody deleted the rule: the live fleet stays, for the next deploy to build beside.
-        let orphaned = committed.filter(|_| rule.is_none());
-        self.ledger.release_lock(place, &given_up.token).await?;
+        self.ledger.release_lock(place, &token).await?;
         Ok(ShiftTrafficOutput::RolledBack {
             live: keeper,
             retire: standing
                 .into_keys()
-                .filter(|release| Some(*release) != keeper && Some(*release) != orphaned)
+                .filter(|release| Some(*release) != keeper)
                 .collect(),
             ending: notice::ending(&given_up.why, given_up.release, keeper),
         })
     }
 
-    /// Roll Back without the lock: it was given back by an earlier try, or another execution has taken over. The
-    /// pointer and the live fleet are another's; of the rest, nobody builds a release of a smaller number any more.
-    async fn leave(
-        &self,
-        given_up: &RollBackInput,
-        standing: &BTreeMap<ReleaseNumber, Option<u32>>,
-    ) -> Result<ShiftTrafficOutput, StepError> {
+    /// The token of the lock, if this execution holds it. A lock that nobody holds (an earlier try gave it back, or a
+    /// person deleted it) is taken again; `None` if it is another's.
+    async fn hold_lock(&self, given_up: &RollBackInput) -> Result<Option<LockToken>, StepError> {
+        let RollBackInput {
+            place,
+            token,
+            execution,
+            ..
+        } = given_up;
+        match self.ledger.check_lock(place, execution, token).await {
+            Ok(()) => Ok(Some(token.clone())),
+            Err(StepError::LockLost { .. }) => {
+                self.ledger
+                    .take_lock(place, execution.claim(), Purpose::Recovery, None)
+                    .await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Roll Back without the lock: another execution has taken over, and the pointer and the live fleet are its
+    /// business. Of the rest, nobody builds a release of a smaller number any more.
+    async fn leave(&self, given_up: &RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
+        let standing = self.fleets.standing(&given_up.place).await?;
         let record = self.ledger.live(&given_up.place).await?;
         let live = record.map(|record| record.value.release);
         let retire = standing
-            .keys()
-            .copied()
+            .into_keys()
             .filter(|release| Some(*release) <= given_up.release && Some(*release) != live)
             .collect();
         Ok(ShiftTrafficOutput::RolledBack {

@@ -288,17 +288,40 @@ impl App {
         groups.auto_scaling_groups()[0].desired_capacity().unwrap()
     }
 
-    /// Writes the target by hand, changed at one place.
-    pub async fn break_target(&self, pointer: &str, value: Value) {
+    /// Deletes the app's listener rule, as somebody might by mistake.
+    pub async fn delete_rule(&self) {
+        let rules = self.rules().await;
+        let arn = rules.first().and_then(|rule| rule.rule_arn()).unwrap();
+        self.elb.delete_rule().rule_arn(arn).send().await.unwrap();
+    }
+
+    /// Deletes a release's group with all its instances, as somebody might by mistake.
+    pub async fn delete_group(&self, release: u32) {
+        let name =
+            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let delete = self
+            .autoscaling
+            .delete_auto_scaling_group()
+            .auto_scaling_group_name(name);
+        delete.force_delete(true).send().await.unwrap();
+    }
+
+    /// The target, as its SSM parameter says it.
+    pub async fn target(&self) -> Value {
         let name = format!("/exuvia/{}", self.place);
         let parameter = self.ssm.get_parameter().name(&name).send().await.unwrap();
-        let mut target: Value =
-            serde_json::from_str(parameter.parameter().unwrap().value().unwrap()).unwrap();
+        serde_json::from_str(parameter.parameter().unwrap().value().unwrap()).unwrap()
+    }
+
+    /// Writes the target by hand, changed at one place.
+    pub async fn change_target(&self, pointer: &str, value: Value) {
+        let mut target = self.target().await;
         *target.pointer_mut(pointer).unwrap() = value;
-        self.ssm
+        let put = self
+            .ssm
             .put_parameter()
-            .name(&name)
-            .value(target.to_string())
+            .name(format!("/exuvia/{}", self.place));
+        put.value(target.to_string())
             .overwrite(true)
             .send()
             .await

@@ -18,10 +18,19 @@ const HELD: [&str; 3] = ["AlarmNotification", "ScheduledActions", "AZRebalance"]
 const TAG_HELD: &str = "exuvia:held";
 
 impl Fleets {
+    /// Of a group that is being deleted nothing can be changed any more, and nothing has to be.
+    async fn group_that_stays(
+        &self,
+        name: &FleetName,
+    ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
+        let group = self.group(name).await?;
+        Ok(group.filter(|group| group.status().is_none()))
+    }
+
     /// Keeps a live fleet from shrinking while its successor is built. Run again, it remembers what it did first.
     pub async fn hold(&self, place: &Place, release: ReleaseNumber) -> Result<(), StepError> {
         let name = FleetName::new(place, release);
-        let Some(group) = self.group(&name).await? else {
+        let Some(group) = self.group_that_stays(&name).await? else {
             return Ok(());
         };
         let held = held_by(&group);
@@ -61,7 +70,7 @@ impl Fleets {
     /// Gives back what [`Self::hold`] held.
     pub async fn let_go(&self, place: &Place, release: ReleaseNumber) -> Result<(), StepError> {
         let name = FleetName::new(place, release);
-        let Some(group) = self.group(&name).await? else {
+        let Some(group) = self.group_that_stays(&name).await? else {
             return Ok(());
         };
         let Some(held) = held_by(&group) else {

@@ -13,6 +13,16 @@ use super::{Fleets, Remains, signed};
 use crate::error::{failed, is};
 
 impl Fleets {
+    /// The ARN of a release's target group, if it stands.
+    pub async fn target_group_of(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Option<String>, StepError> {
+        self.target_group_arn(&FleetName::new(place, release).to_string())
+            .await
+    }
+
     /// The target groups of a place's releases. They cannot be filtered by tag, so all of the region are listed.
     pub(super) async fn target_groups(
         &self,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_autoscaling::types::Filter;
+use aws_sdk_elasticloadbalancingv2::types::{ForwardActionConfig, Rule};
 use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT};
 use exuvia_core::name::ReleaseNumber;
 use serde_json::Value;
@@ -169,19 +170,34 @@ impl App {
 
     /// The listener rule's weights, by release.
     pub async fn weights(&self) -> BTreeMap<u32, i32> {
+        let rules = self.rules().await;
+        rules.iter().flat_map(|rule| self.shares(rule)).collect()
+    }
+
+    /// The rules that forward to fleets of this app.
+    pub(super) async fn rules(&self) -> Vec<Rule> {
+        let listener = setting("EXUVIA_LISTENER_ARN");
         let rules = self
             .elb
             .describe_rules()
-            .listener_arn(setting("EXUVIA_LISTENER_ARN"))
+            .listener_arn(listener)
             .send()
             .await
             .unwrap();
+        let rules = rules.rules.unwrap();
         rules
-            .rules()
+            .into_iter()
+            .filter(|rule| !self.shares(rule).is_empty())
+            .collect()
+    }
+
+    fn shares(&self, rule: &Rule) -> Vec<(u32, i32)> {
+        let configs = rule
+            .actions()
             .iter()
-            .flat_map(aws_sdk_elasticloadbalancingv2::types::Rule::actions)
-            .filter_map(|action| action.forward_config())
-            .flat_map(aws_sdk_elasticloadbalancingv2::types::ForwardActionConfig::target_groups)
+            .filter_map(|action| action.forward_config());
+        configs
+            .flat_map(ForwardActionConfig::target_groups)
             .filter_map(|group| {
                 let fleet = FleetName::of_target_group(&self.place, group.target_group_arn()?)?;
                 Some((fleet.release().get(), group.weight()?))

@@ -4,4 +4,5 @@
 
 mod deploys;
 mod interruptions;
+mod meddling;
 mod refusals;

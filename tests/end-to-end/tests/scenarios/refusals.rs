@@ -116,12 +116,12 @@ async fn a_target_that_aws_would_refuse_is_refused_before() {
         ),
     ];
     for (n, (pointer, bad, mended, says)) in broken.into_iter().enumerate() {
-        app.break_target(pointer, bad).await;
+        app.change_target(pointer, bad).await;
         let deploy = app.upload(&format!("v{n}"), &good).await;
         assert_eq!(deploy.end().await, "Rejected", "{pointer}");
         let outcome = app.outcome(&deploy).await;
         assert!(outcome.text.contains(says), "{outcome:?}");
-        app.break_target(pointer, mended).await;
+        app.change_target(pointer, mended).await;
     }
     app.is_clean(None).await;
 }
