@@ -159,12 +159,14 @@ fn functions() -> Result<Vec<(String, String)>> {
     Ok(functions)
 }
 
-/// All files of a directory, as one text.
+/// All files below a directory, as one text.
 fn source(directory: &Path) -> Result<String> {
     let mut text = String::new();
     for file in std::fs::read_dir(directory)? {
         let path = file?.path();
-        if path.is_file() {
+        if path.is_dir() {
+            text.push_str(&source(&path)?);
+        } else {
             text.push_str(&std::fs::read_to_string(path)?);
         }
     }

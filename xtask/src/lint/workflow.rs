@@ -168,7 +168,9 @@ fn errors(states: &[State<'_>], known: &[&str]) -> Vec<String> {
             .map(str::to_owned)
             .collect()
     };
-    let ours = |name: &String| !name.starts_with("States.") && !name.starts_with("Lambda.");
+    // What Step Functions, Lambda and the function's runtime say of themselves.
+    let theirs = ["States.", "Lambda.", "Runtime.", "Sandbox."];
+    let ours = |name: &String| !theirs.iter().any(|start| name.starts_with(start));
     let mut findings = Vec::new();
     for (state, value) in states {
         for name in handlers(value).into_iter().filter(ours) {
