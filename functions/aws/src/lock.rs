@@ -89,6 +89,12 @@ impl Ledger {
         self.delete(&waiting_key(place), &seen.etag).await.map(drop)
     }
 
+    /// The execution that holds the lock, and the token it holds it by.
+    pub async fn held(&self, place: &Place) -> Result<Option<(String, LockToken)>, StepError> {
+        let held = self.get::<Record>(&lock_key(place)).await?;
+        Ok(held.map(|held| (held.value.claim.execution, held.etag)))
+    }
+
     /// Fails unless this execution still holds the lock under its token. Goes before every step that touches the
     /// pointer or the live fleet.
     pub async fn check_lock(
@@ -97,12 +103,11 @@ impl Ledger {
         me: &Execution,
         token: &LockToken,
     ) -> Result<(), StepError> {
-        let held = self.get::<Record>(&lock_key(place)).await?;
-        match held {
-            Some(held) if held.value.claim.execution == me.arn && held.etag == *token => Ok(()),
+        match self.held(place).await? {
+            Some((holder, held)) if holder == me.arn && held == *token => Ok(()),
             held => Err(StepError::LockLost {
                 place: place.clone(),
-                holder: held.map_or_else(|| "nobody".to_owned(), |held| held.value.claim.execution),
+                holder: held.map_or_else(|| "nobody".to_owned(), |(holder, _)| holder),
             }),
         }
     }

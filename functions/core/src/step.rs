@@ -266,7 +266,6 @@ pub struct RollBackInput {
     pub place: Place,
     /// The release that is given up, if there is one.
     pub release: Option<ReleaseNumber>,
-    pub token: LockToken,
     pub execution: Execution,
     pub now: Timestamp,
     /// What led there.

@@ -231,19 +231,15 @@ impl Handler {
     /// person deleted it) is taken again; `None` if it is another's.
     async fn hold_lock(&self, given_up: &RollBackInput) -> Result<Option<LockToken>, StepError> {
         let RollBackInput {
-            place,
-            token,
-            execution,
-            ..
+            place, execution, ..
         } = given_up;
-        match self.ledger.check_lock(place, execution, token).await {
-            Ok(()) => Ok(Some(token.clone())),
-            Err(StepError::LockLost { .. }) => {
+        match self.ledger.held(place).await? {
+            Some((holder, token)) => Ok((holder == execution.arn).then_some(token)),
+            None => {
                 self.ledger
                     .take_lock(place, execution.claim(), Purpose::Recovery, None)
                     .await
             }
-            Err(error) => Err(error),
         }
     }
 
