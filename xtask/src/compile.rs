@@ -1,12 +1,14 @@
 //! What the local AWS runs: the functions as zips, the local AWS's own part, and hello as three images.
 
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::image::{self, Compression, Layout};
 use crate::process;
@@ -147,57 +149,17 @@ fn is_newer(made: &Path, from: &Path) -> bool {
     matches!((modified(made), modified(from)), (Some(made), Some(from)) if made > from)
 }
 
-/// A zip of one program, reproducibly (APPNOTE.TXT 6.3, sections 4.3.7, 4.3.12 and 4.3.16).
+/// A zip of one program; the same program gives the same bytes.
 fn zip_of(name: &str, content: &[u8]) -> Result<Vec<u8>> {
-    const VERSION: u16 = 20;
-    const MADE_ON_UNIX: u16 = 3 << 8 | VERSION;
-    const DEFLATED: u16 = 8;
-    const FIRST_OF_1980: u16 = 1 << 5 | 1;
-    const EXECUTABLE_FILE: u32 = 0o100_755 << 16;
-
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(content)?;
-    let packed = encoder.finish()?;
-    let mut checksum = flate2::Crc::new();
-    checksum.update(content);
-
-    let mut common = Vec::new();
-    for field in [VERSION, 0, DEFLATED, 0, FIRST_OF_1980] {
-        common.extend(field.to_le_bytes());
-    }
-    for field in [
-        checksum.sum(),
-        u32::try_from(packed.len())?,
-        u32::try_from(content.len())?,
-    ] {
-        common.extend(field.to_le_bytes());
-    }
-    common.extend(u16::try_from(name.len())?.to_le_bytes());
-    common.extend(0_u16.to_le_bytes());
-
-    let mut zip = b"PK\x03\x04".to_vec();
-    zip.extend(&common);
-    zip.extend(name.as_bytes());
-    zip.extend(&packed);
-    let directory_at = u32::try_from(zip.len())?;
-
-    zip.extend(b"PK\x01\x02");
-    zip.extend(MADE_ON_UNIX.to_le_bytes());
-    zip.extend(&common);
-    zip.extend([0; 6]);
-    zip.extend(EXECUTABLE_FILE.to_le_bytes());
-    zip.extend(0_u32.to_le_bytes());
-    zip.extend(name.as_bytes());
-    let directory_size = u32::try_from(zip.len())? - directory_at;
-
-    zip.extend(b"PK\x05\x06");
-    zip.extend([0; 4]);
-    zip.extend(1_u16.to_le_bytes());
-    zip.extend(1_u16.to_le_bytes());
-    zip.extend(directory_size.to_le_bytes());
-    zip.extend(directory_at.to_le_bytes());
-    zip.extend([0; 2]);
-    Ok(zip)
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(1))
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o755);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file(name, options)?;
+    zip.write_all(content)?;
+    Ok(zip.finish()?.into_inner())
 }
 
 /// hello as a static program (there is nothing beside it in its image), and the three versions of it.
