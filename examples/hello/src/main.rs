@@ -1,8 +1,11 @@
 //! A web application as a user of the deployer would have one: it knows nothing of the deployer.
 //!
 //! It listens on `PORT` and says what it is. `GREETING` comes from the app's settings, `VERSION` is baked
-//! into the image, `RELEASE` and `HOSTNAME` are told to it where it runs. `HELLO_HEALTH` makes it answer
-//! its health check with another status, so that one can see a bad version being turned away.
+//! into the image, `RELEASE` and `HOSTNAME` are told to it where it runs.
+//!
+//! So that one can see bad versions being turned away, it can be one: `HELLO_HEALTH` makes it answer its health
+//! check with another status, `HELLO_START_AFTER` makes it listen that many seconds late, and `HELLO_EXIT_AFTER`
+//! makes it exit that many seconds after its start.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

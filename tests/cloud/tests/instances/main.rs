@@ -23,10 +23,11 @@ async fn an_instance_runs_what_its_release_pins_until_it_is_terminated() {
         echo \"in $(pwd) as process $$ with $0 $1\"
         echo writable > /data && cat /data
         echo void > /dev/null && test -e /proc/self/exe && echo has proc and dev
-        test -e /work/main || test -e /etc/ssl || echo sees only its own files
+        test -e {checkout} || test -e /etc/ssl || echo sees only its own files
         trap 'echo stopping; exit 0' INT
-        while :; do sleep 0.05; done";
-    let image = Image::running(script)
+        while :; do sleep 0.05; done"
+        .replace("{checkout}", env!("CARGO_MANIFEST_DIR"));
+    let image = Image::running(&script)
         .env(&["GREETING=image", "IMAGE=kept", "PORT=1"])
         .argument("an argument")
         .stop_signal("SIGINT")
