@@ -2,7 +2,7 @@
 
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::{Ledger, Tagged};
-use exuvia_aws::listener::Listeners;
+use exuvia_aws::listener::{Listeners, Rule};
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, setting};
 use exuvia_core::error::StepError;
@@ -88,8 +88,7 @@ impl Handler {
                 problem: format!("traffic step {step} of {}", steps.len()),
             });
         };
-        let rule = self.listeners.find(&target.listener_arn, place).await?;
-        let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
+        let rule = self.rule_of(&manifest).await?;
         let weights = traffic::weights(context.live, *release, wanted.weight);
         match context.live {
             Some(_) => self.listeners.set_weights(&rule, &weights).await?,
@@ -106,6 +105,16 @@ impl Handler {
             wait_seconds: wanted.hold_seconds.clamp(1, 15),
             healthy: verdict.healthy,
             reason: verdict.reason,
+        })
+    }
+
+    /// The rule that a release's deploy is moving: Launch made sure of it.
+    async fn rule_of(&self, manifest: &Manifest) -> Result<Rule, StepError> {
+        let (place, listener) = (manifest.place(), &manifest.target.listener_arn);
+        let rule = self.listeners.find(listener, &place).await?;
+        rule.ok_or_else(|| StepError::Unreadable {
+            what: format!("the rule of {place} on {listener}"),
+            problem: "there is none any more; something else deleted it".to_owned(),
         })
     }
 
@@ -133,11 +142,7 @@ impl Handler {
             self.promise(place, &manifest, live, &context.execution, context.now)
                 .await?;
         }
-        let rule = self
-            .listeners
-            .find(&manifest.target.listener_arn, place)
-            .await?;
-        let rule = rule.ok_or_else(|| rule_is_gone(&manifest))?;
+        let rule = self.rule_of(&manifest).await?;
         self.listeners
             .set_weights_and_conditions(&rule, &traffic::only(*release), &manifest.target)
             .await?;
@@ -258,16 +263,5 @@ impl Handler {
             retire,
             ending: notice::ending(&given_up.why, given_up.release, live),
         })
-    }
-}
-
-fn rule_is_gone(manifest: &Manifest) -> StepError {
-    StepError::Unreadable {
-        what: format!(
-            "the rule of {} on {}",
-            manifest.place(),
-            manifest.target.listener_arn
-        ),
-        problem: "there is none any more; something else deleted it".to_owned(),
     }
 }

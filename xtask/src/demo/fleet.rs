@@ -97,17 +97,21 @@ impl Observer {
         Ok(fleets)
     }
 
-    /// By target group ARN.
-    async fn weights(&self) -> Result<BTreeMap<String, i32>> {
-        let rules = self
+    async fn rules(&self) -> Result<Vec<Rule>> {
+        let described = self
             .balancing
             .describe_rules()
             .listener_arn(&self.listener_arn)
             .send()
             .await;
-        let rules = rules.context("cannot see the listener's rules")?;
+        let described = described.context("cannot see the listener's rules")?;
+        Ok(described.rules.unwrap_or_default())
+    }
+
+    /// By target group ARN.
+    async fn weights(&self) -> Result<BTreeMap<String, i32>> {
+        let rules = self.rules().await?;
         let forwards = rules
-            .rules()
             .iter()
             .flat_map(Rule::actions)
             .filter_map(Action::forward_config);
@@ -156,15 +160,8 @@ impl Observer {
             left.extend(processes.map(|process| format!("suspended process {process} on {name}")));
         }
 
-        let rules = self
-            .balancing
-            .describe_rules()
-            .listener_arn(&self.listener_arn)
-            .send()
-            .await;
-        let rules = rules.context("cannot see the listener's rules")?;
+        let rules = self.rules().await?;
         let count = rules
-            .rules()
             .iter()
             .filter(|rule| rule.is_default() != Some(true))
             .count();
