@@ -20,21 +20,7 @@ where
     lambda_runtime::tracing::init_default_subscriber();
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let run = async {
-            let input = serde_path_to_error::deserialize(event.payload).map_err(|error| {
-                StepError::Unreadable {
-                    what: "the step's input".to_owned(),
-                    problem: error.to_string(),
-                }
-            })?;
-            // Boxed: a handler's future is deep, and the runtime wraps it deeper still.
-            let output = Box::pin(handler(input)).await?;
-            serde_json::to_value(output).map_err(|error| StepError::Unreadable {
-                what: "the step's output".to_owned(),
-                problem: error.to_string(),
-            })
-        };
-        run.await.map_err(|error: StepError| {
+        invoke(handler, event.payload).await.map_err(|error| {
             tracing::error!(error = error.name(), "{error}");
             Diagnostic {
                 error_type: error.name().to_owned(),
@@ -43,4 +29,24 @@ where
         })
     }))
     .await
+}
+
+/// One invocation: from the event's JSON to the answer's.
+pub async fn invoke<I, O, F>(handler: impl Fn(I) -> F, payload: Value) -> Result<Value, StepError>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+{
+    let input =
+        serde_path_to_error::deserialize(payload).map_err(|error| StepError::Unreadable {
+            what: "the step's input".to_owned(),
+            problem: error.to_string(),
+        })?;
+    // Boxed: a handler's future is deep, and the runtime wraps it deeper still.
+    let output = Box::pin(handler(input)).await?;
+    serde_json::to_value(output).map_err(|error| StepError::Unreadable {
+        what: "the step's output".to_owned(),
+        problem: error.to_string(),
+    })
 }

@@ -18,6 +18,8 @@ pub mod targets;
 pub mod topic;
 pub mod workflow;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -41,10 +43,28 @@ pub async fn config() -> SdkConfig {
         .await
 }
 
-/// A setting of the function, given by `infra/pipeline.yaml`.
-pub fn setting(name: &'static str) -> Result<String, StepError> {
-    std::env::var(name).map_err(|_| StepError::Unreadable {
-        what: format!("the function's environment variable {name}"),
-        problem: "it is not set; deploy infra/pipeline.yaml again".to_owned(),
-    })
+/// A function's environment variables, given by `infra/pipeline.yaml`.
+pub struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub fn of_this_process() -> Self {
+        let readable = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os().filter_map(readable).collect()
+    }
+
+    pub fn get(&self, name: &str) -> Result<String, StepError> {
+        let value = self.0.get(name).cloned();
+        value.ok_or_else(|| StepError::Unreadable {
+            what: format!("the function's environment variable {name}"),
+            problem: "it is not set; deploy infra/pipeline.yaml again".to_owned(),
+        })
+    }
+}
+
+impl FromIterator<(String, String)> for Settings {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
+        Self(variables.into_iter().collect())
+    }
 }

@@ -3,7 +3,7 @@
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::lock::Seen;
 use exuvia_aws::workflow::Workflow;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::{Decision, decide};
 use exuvia_core::name::Place;
@@ -24,9 +24,9 @@ pub struct Handler {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
-            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             workflow: Workflow::new(config),
         })
     }

@@ -3,7 +3,7 @@
 
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::topic::Topic;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::outcome_key;
 use exuvia_core::notice::{Kind, Notice};
@@ -32,10 +32,10 @@ struct Outcome {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
-            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
-            topic: Topic::new(config, setting("TOPIC_ARN")?),
+            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
+            topic: Topic::new(config, settings.get("TOPIC_ARN")?),
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
 use exuvia_core::manifest::{Manifest, SCHEMA};
@@ -32,9 +32,9 @@ struct Seen {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
-            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
         })

@@ -3,7 +3,7 @@
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use exuvia_aws::workflow::Workflow;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, StepError};
 use exuvia_core::request::{Request, Source, recovery_name};
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,10 @@ pub struct Output {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
             workflow: Workflow::new(config),
-            state_machine: setting("STATE_MACHINE_ARN")?,
+            state_machine: settings.get("STATE_MACHINE_ARN")?,
         })
     }
 

@@ -3,7 +3,7 @@
 use exuvia_aws::fleet::{Fleets, Remains};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::step::{RetireInput, RetireOutput, RetireStatus};
@@ -18,9 +18,9 @@ pub struct Handler {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
-            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
         })

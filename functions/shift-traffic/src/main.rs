@@ -2,6 +2,7 @@ use exuvia_shift_traffic::Handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), exuvia_aws::function::Error> {
-    let handler = Handler::new(&exuvia_aws::config().await)?;
+    let settings = exuvia_aws::Settings::of_this_process();
+    let handler = Handler::new(&exuvia_aws::config().await, &settings)?;
     exuvia_aws::function::serve(|input| handler.handle(input)).await
 }

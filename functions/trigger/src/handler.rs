@@ -6,7 +6,7 @@
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use exuvia_aws::workflow::{Started, Workflow};
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::Upload;
 use exuvia_core::error::StepError;
 use exuvia_core::request::{Request, Source, UploadName, input_for_unreadable_key};
@@ -49,10 +49,10 @@ pub struct Output {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
             workflow: Workflow::new(config),
-            state_machine: setting("STATE_MACHINE_ARN")?,
+            state_machine: settings.get("STATE_MACHINE_ARN")?,
         })
     }
 

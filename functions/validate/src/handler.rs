@@ -5,7 +5,7 @@ use exuvia_aws::keys::Keys;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
-use exuvia_aws::{SdkConfig, setting};
+use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
@@ -23,11 +23,11 @@ pub struct Handler {
 }
 
 impl Handler {
-    pub fn new(config: &SdkConfig) -> Result<Self, StepError> {
-        let key_arn = setting("KEY_ARN")?;
+    pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
+        let key_arn = settings.get("KEY_ARN")?;
         Ok(Self {
-            artifacts: Artifacts::new(config, setting("ARTIFACTS_BUCKET")?, key_arn.clone()),
-            ledger: Ledger::new(config, setting("LEDGER_BUCKET")?),
+            artifacts: Artifacts::new(config, settings.get("ARTIFACTS_BUCKET")?, key_arn.clone()),
+            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             targets: Targets::new(config),
             keys: Keys::new(config),
             workflow: Workflow::new(config),
