@@ -20,6 +20,7 @@ mod scaling;
 mod scenarios;
 mod settings;
 mod summary;
+mod survey;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 pub use effect::{Check, CheckOutcome, Effect, Launch};
 pub use error::{Error, Result};
 pub use settings::{Quotas, Settings};
+pub use survey::{GroupState, RuleState, Survey, TargetGroupState};
 pub use winterbaume_autoscaling::model as asg;
 pub use winterbaume_elasticloadbalancingv2::model as elb;
 
@@ -36,7 +38,7 @@ use ids::Ids;
 use scaling::{Activity, Group, Instance};
 
 /// The whole model. See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cloud {
     settings: Settings,
     ids: Ids,

@@ -8,7 +8,7 @@ use super::{
     rule::{Priority, Rule},
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Listener {
     pub(in super::super) arn: String,
     pub(super) load_balancer: String,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::{Cloud, Error, Result, elb, limits, paging, timestamp};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct LoadBalancer {
     pub(super) arn: String,
     name: String,

@@ -19,7 +19,7 @@ mod targets;
 pub(super) use action::Action;
 pub(super) use listener::Listener;
 pub(super) use load_balancer::LoadBalancer;
-pub(super) use rule::Rule;
+pub(super) use rule::{Priority, Rule};
 pub(super) use target::TargetKey;
 pub(super) use target_group::TargetGroup;
 

@@ -7,7 +7,7 @@ use super::{
     action::{Action, Weighted},
     rule::{Priority, Rule},
     slow_start::turns,
-    target::{State, Target},
+    target::Target,
 };
 use crate::routes;
 
@@ -78,11 +78,10 @@ impl Cloud {
         let registered: Vec<(SocketAddr, &Target)> = registered
             .filter_map(|(key, target)| Some((self.target_address(key)?, target)))
             .collect();
-        let is_healthy = |target: &Target| target.state == State::Healthy;
-        let any = registered.iter().any(|(_, target)| is_healthy(target));
+        let any = registered.iter().any(|(_, target)| target.is_healthy());
         let chosen = registered
             .into_iter()
-            .filter(|(_, target)| is_healthy(target) || !any);
+            .filter(|(_, target)| target.is_healthy() || !any);
         let shares: Vec<(SocketAddr, usize)> = chosen
             .map(|(address, target)| (address, target.share()))
             .collect();

@@ -8,7 +8,7 @@ use super::{
     condition::Conditions,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Rule {
     pub(in super::super) arn: String,
     pub(in super::super) listener: String,

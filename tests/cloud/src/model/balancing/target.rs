@@ -15,7 +15,7 @@ pub(in super::super) struct TargetKey {
     pub(in super::super) port: u16,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Target {
     pub(super) state: State,
     /// In a row, since the last one that came out otherwise.
@@ -69,6 +69,10 @@ impl Target {
             }
             State::Unused => None,
         }
+    }
+
+    pub(in super::super) fn is_healthy(&self) -> bool {
+        self.state == State::Healthy
     }
 
     pub(super) fn is_registered(&self) -> bool {

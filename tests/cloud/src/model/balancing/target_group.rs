@@ -12,7 +12,7 @@ use super::{
     target::{State, Target, TargetKey},
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct TargetGroup {
     pub(in super::super) arn: String,
     pub(in super::super) name: String,

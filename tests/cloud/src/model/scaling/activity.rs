@@ -8,7 +8,7 @@ use super::{
     group::Place,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Activity {
     id: String,
     /// Grows with every activity.

@@ -1,7 +1,7 @@
 //! Groups and instances as AWS lists them.
 
 use super::{
-    super::{Cloud, Error, Result, asg, paging, timestamp},
+    super::{Cloud, Error, GroupState, Result, asg, paging, timestamp},
     group::Group,
     instance::Instance,
 };
@@ -168,6 +168,24 @@ impl Group {
             .keys()
             .map(|process| process.name())
             .collect()
+    }
+
+    pub(in super::super) fn state(&self) -> GroupState {
+        let tags = self.tags.iter();
+        GroupState {
+            name: self.name.clone(),
+            min: self.min,
+            max: self.max,
+            desired: self.desired,
+            is_deleting: self.deletion.is_some(),
+            suspended: self.suspended_names(),
+            tags: tags
+                .map(|(key, tag)| (key.clone(), tag.value.clone()))
+                .collect(),
+            policies: self.policies.keys().cloned().collect(),
+            scheduled_actions: self.schedules.keys().cloned().collect(),
+            instances: Vec::new(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     schedule::Schedule,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Group {
     pub(in super::super) name: String,
     pub(super) arn: String,
@@ -78,7 +78,7 @@ pub(super) struct GroupTag {
     pub(super) propagate: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Deletion {
     pub(super) forced: bool,
     /// When the group is gone, once it is empty.

@@ -14,7 +14,7 @@ use super::{
     process::Process,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Instance {
     pub(in super::super) id: String,
     pub(in super::super) group: String,
