@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::services::{Request, Response, wire};
+use serde_json::json;
+
+use crate::services::wire::{self, JsonError};
+use crate::services::{Request, Response};
 
 /// Keys, by ARN.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +26,30 @@ impl Kms {
         self.enabled.insert(arn.to_owned(), enabled);
     }
 
-    pub fn is_enabled(&self, arn: &str) -> bool {
-        self.enabled.get(arn).copied().unwrap_or_default()
+    /// `None` if there is no such key.
+    pub fn is_enabled(&self, arn: &str) -> Option<bool> {
+        self.enabled.get(arn).copied()
     }
 
-    pub fn answer(&self, _request: &Request) -> Response {
-        wire::json_error(501, "NotImplemented", "")
+    /// `DescribeKey`, by ARN or id: <https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html>.
+    pub fn answer(&self, request: &Request) -> Response {
+        wire::json_1_1(request, "TrentService.DescribeKey", "KeyId", |name| {
+            let found = self.enabled.iter().find(|(arn, _)| {
+                arn.as_str() == name || arn.rsplit_once('/').is_some_and(|(_, id)| id == name)
+            });
+            let Some((arn, enabled)) = found else {
+                return Err(JsonError {
+                    status: 400,
+                    code: "NotFoundException",
+                    message: format!("Key '{name}' does not exist"),
+                });
+            };
+            Ok(json!({ "KeyMetadata": {
+                "Arn": arn,
+                "KeyId": arn.rsplit('/').next(),
+                "Enabled": enabled,
+                "KeyState": if *enabled { "Enabled" } else { "Disabled" },
+            }}))
+        })
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::json;
 
-use crate::services::{Request, Response, wire};
+use crate::services::wire::{self, JsonError};
+use crate::services::{Request, Response};
 
 /// Parameters of the type String, by name.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +18,7 @@ pub struct Ssm {
 struct Parameter {
     value: String,
     version: u64,
-    modified: Timestamp,
+    modified_at: Timestamp,
 }
 
 impl Ssm {
@@ -25,7 +27,7 @@ impl Ssm {
         let parameter = Parameter {
             value,
             version,
-            modified: now,
+            modified_at: now,
         };
         self.parameters.insert(name.to_owned(), parameter);
     }
@@ -38,7 +40,25 @@ impl Ssm {
         self.parameters.remove(name);
     }
 
-    pub fn answer(&self, _request: &Request) -> Response {
-        wire::json_error(501, "NotImplemented", "")
+    /// `GetParameter`, by the name alone:
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html>.
+    pub fn answer(&self, request: &Request) -> Response {
+        wire::json_1_1(request, "AmazonSSM.GetParameter", "Name", |name| {
+            let Some(found) = self.parameters.get(name) else {
+                return Err(JsonError {
+                    status: 400,
+                    code: "ParameterNotFound",
+                    message: format!("Parameter {name} not found."),
+                });
+            };
+            Ok(json!({ "Parameter": {
+                "Name": name,
+                "Type": "String",
+                "DataType": "text",
+                "Value": found.value,
+                "Version": found.version,
+                "LastModifiedDate": found.modified_at.as_second(),
+            }}))
+        })
     }
 }

@@ -34,8 +34,8 @@ pub struct Content {
     /// ARN.
     pub kms_key: String,
     content_type: String,
-    /// Header and value, as it was uploaded with.
-    checksum: Option<(String, String)>,
+    /// CRC-32, if it was uploaded with one.
+    checksum: Option<String>,
 }
 
 impl S3 {
