@@ -4,8 +4,12 @@
 //! virtual clock and the functions themselves, under a replay what a history tells.
 
 mod definition;
+mod error;
+mod expression;
 mod host;
+mod limit;
 mod machine;
+mod template;
 
 pub use definition::ParseError;
 pub use host::{Ending, Event, Execution, Failure, Host, Kind, Position, Variables};
