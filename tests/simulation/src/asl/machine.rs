@@ -176,7 +176,7 @@ struct Visit<'a, H> {
     host: &'a H,
 }
 
-/// Why a task's attempt failed.
+/// What a state came to, or why it did not.
 type Attempt<T> = Result<T, Failure>;
 
 impl<H: Host> Visit<'_, H> {
@@ -291,8 +291,8 @@ impl<H: Host> Visit<'_, H> {
             }
             Some(result) => result,
             None => {
-                let cause = format!("Task timed out after {} seconds", task.timeout.as_secs());
-                let failure = Failure::new(error::TIMEOUT, cause);
+                // It has no cause, and is caught with an empty one.
+                let failure = Failure::new(error::TIMEOUT, "");
                 self.host.record(Event::TaskTimedOut { failure: &failure });
                 return Err(failure);
             }
