@@ -294,3 +294,109 @@ fn number_to_json(number: f64) -> Value {
         Value::from(number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is looked up is what the evaluator would have given.
+    #[test]
+    fn a_path_gives_what_the_evaluator_gives() {
+        let leaves = [
+            json!(null),
+            json!(false),
+            json!(0),
+            json!(1.5),
+            json!(""),
+            json!("text"),
+            json!([]),
+            json!([1]),
+            json!([1, 2]),
+            json!([[1]]),
+            json!([{"c": 1}]),
+            json!([{"c": [1]}, {"c": [2, 3]}, {}]),
+            json!([null]),
+            json!({}),
+            json!({"c": null}),
+            json!({"c": [1]}),
+            json!({"c": {"d": 1}}),
+        ];
+        let paths = [
+            "",
+            ".b",
+            ".b.c",
+            ".c",
+            ".c.d",
+            ".missing",
+            ".missing.c",
+            ".b.`c`",
+        ];
+        for leaf in leaves {
+            for value in [leaf.clone(), json!({"b": leaf}), json!([{"b": leaf}])] {
+                let variables = Variables::from([("a".to_owned(), Arc::new(value.clone()))]);
+                let scope = Scope {
+                    variables: &variables,
+                    input: &value,
+                    result: None,
+                    error_output: None,
+                    context: &Value::Null,
+                };
+                for root in ["$a", "$states.input"] {
+                    for path in paths {
+                        let expression =
+                            Expression::parse(&format!("{root}{path}"), Place::Before).unwrap();
+                        assert!(expression.path.is_some(), "{root}{path}");
+                        let looked_up = expression.evaluate(&scope);
+                        assert_eq!(
+                            looked_up,
+                            expression.evaluate_all(&scope),
+                            "{root}{path} of {value}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_expression_names() {
+        let cases: [(&str, &[&str], &[&str], bool); 8] = [
+            ("$a.b", &["a"], &[], true),
+            ("$states.input", &[], &["input"], true),
+            ("$a[0].b", &["a"], &[], false),
+            ("$a.(b + $c)", &["a", "c"], &[], false),
+            ("$a.b.$c", &["a", "c"], &[], false),
+            ("$states.input[$a = 1].x", &["a"], &["input"], false),
+            (
+                "$states.context.State.Name & $states.input.x",
+                &[],
+                &["context", "input"],
+                false,
+            ),
+            (
+                "$map($a, function($v) { $v + $states.input })",
+                &["a", "v"],
+                &["input"],
+                false,
+            ),
+        ];
+        for (source, variables, parts, is_path) in cases {
+            let expression = Expression::parse(source, Place::Before).unwrap();
+            assert!(
+                expression.variables.iter().eq(variables),
+                "{source}: {:?}",
+                expression.variables
+            );
+            assert!(
+                expression.parts.iter().eq(parts),
+                "{source}: {:?}",
+                expression.parts
+            );
+            assert_eq!(expression.path.is_some(), is_path, "{source}");
+        }
+    }
+}
