@@ -1,7 +1,7 @@
 //! The state machine: an interpreter of the part of the Amazon States Language that `deploy.asl.json` uses.
 //!
 //! It is pure but for its [`Host`], which has the clock, waits, and answers the tasks: under the simulation that is a
-//! virtual clock and the functions themselves, under a replay what a history tells.
+//! virtual clock and the functions themselves, under [`replay`] what a history tells.
 
 mod definition;
 mod error;
@@ -9,6 +9,7 @@ mod expression;
 mod host;
 mod limit;
 mod machine;
+pub mod replay;
 mod template;
 
 pub use definition::ParseError;

@@ -1,0 +1,279 @@
+//! A history, run once more: the interpreter is given what the tasks of an execution answered, and must come to each
+//! event that its history tells.
+//!
+//! The history is that of Step Functions (`aws stepfunctions get-execution-history`), or of ministack 1.5.33. Where the
+//! latter is known to tell another thing than AWS does, or less, that is said where it is let pass. Sources: ministack's
+//! `services/stepfunctions.py`; for AWS, the histories in <https://docs.aws.amazon.com/step-functions/latest/apireference/>
+//! and those that were recorded from it in `localstack/localstack`, `tests/aws/services/stepfunctions/v2`.
+
+mod told;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Event, Execution, Failure, Host, Machine, Variables};
+use told::{Told, What};
+
+/// Where the interpreter does not do what the history tells.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Difference {
+    /// The event's `id`; events are counted from 1.
+    pub event: u64,
+    /// What the history tells.
+    pub told: String,
+    /// What the interpreter did.
+    pub came: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "event {} is {}, but the interpreter came to {}",
+            self.event, self.told, self.came
+        )
+    }
+}
+
+/// Runs an execution again by its history: all events of all pages, oldest first, as JSON.
+///
+/// A history that was cut off by `StopExecution`, or that is not over, is followed as far as it goes.
+///
+/// # Errors
+///
+/// The first event that is not as told, or that cannot be read.
+pub fn replay(
+    machine: &Machine,
+    execution: Execution,
+    input: Value,
+    history: &[Value],
+) -> Result<(), Difference> {
+    let told = told::read(history, &input)?;
+    let host = Replay {
+        started: execution.start_time,
+        limit: machine.timeout_seconds().map(Duration::from_secs),
+        told,
+        next: Cell::new(0),
+        difference: RefCell::default(),
+    };
+    {
+        // Whatever it waits for is there at once, or never comes: the first time that it waits, it is through.
+        let run = pin!(machine.run(machine.start(execution, input), &host));
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Pending = run.poll(&mut context) {
+            host.stopped();
+        }
+    }
+    if let Some(next) = host.next() {
+        host.differs(next, "its end".to_owned());
+    }
+    host.difference.into_inner().map_or(Ok(()), Err)
+}
+
+/// Surroundings that know how it went.
+struct Replay {
+    started: Timestamp,
+    /// The state machine's time.
+    limit: Option<Duration>,
+    told: Vec<Told>,
+    /// The event that comes next.
+    next: Cell<usize>,
+    /// The first; after it nothing is compared any more.
+    difference: RefCell<Option<Difference>>,
+}
+
+impl Replay {
+    fn next(&self) -> Option<&Told> {
+        match *self.difference.borrow() {
+            Some(_) => None,
+            None => self.told.get(self.next.get()),
+        }
+    }
+
+    fn differs(&self, told: &Told, came: String) {
+        let difference = Difference {
+            event: told.event,
+            told: told.what.to_string(),
+            came,
+        };
+        self.difference.borrow_mut().get_or_insert(difference);
+    }
+
+    /// The execution waits for what never came.
+    fn stopped(&self) {
+        if let Some(Told {
+            what: What::ExecutionAborted,
+            ..
+        }) = self.next()
+        {
+            self.next.set(self.told.len());
+        }
+    }
+
+    /// What is compared of an event, in words, if it is not the one that is told.
+    fn compare(&self, event: &Event, told: &What) -> Option<String> {
+        match (event, told) {
+            (
+                Event::StateEntered { position, kind },
+                What::StateEntered {
+                    kind: told_kind,
+                    name,
+                    input,
+                },
+            ) => {
+                let same =
+                    kind == told_kind && position.state == *name && same(&position.input, input);
+                (!same).then(|| {
+                    format!(
+                        "{kind:?}StateEntered `{}` with {}",
+                        position.state, position.input
+                    )
+                })
+            }
+            (
+                Event::TaskScheduled { function, payload },
+                What::TaskScheduled {
+                    function: told_function,
+                    payload: told,
+                },
+            ) => {
+                // ministack does not tell a task's parameters.
+                let same = told_function.as_ref().is_none_or(|told| told == function)
+                    && told.as_ref().is_none_or(|told| same(payload, told));
+                (!same).then(|| format!("TaskScheduled of {function} with {payload}"))
+            }
+            // Both are what was answered in `invoke`.
+            (Event::TaskSucceeded { .. }, What::TaskSucceeded { .. })
+            | (Event::TaskFailed { .. }, What::TaskFailed { .. })
+            | (Event::TaskTimedOut { .. }, What::TaskTimedOut)
+            | (Event::ExecutionTimedOut, What::ExecutionTimedOut) => None,
+            // ministack calls it a task that failed, and has other words for the cause.
+            (
+                Event::EvaluationFailed { failure, .. },
+                What::TaskFailed(told) | What::EvaluationFailed(told),
+            ) if failure.error == told.error => None,
+            (
+                Event::StateExited {
+                    name,
+                    kind,
+                    output,
+                    assigned,
+                },
+                What::StateExited {
+                    kind: told_kind,
+                    name: told_name,
+                    output: told_output,
+                    assigned: told_assigned,
+                },
+            ) => {
+                // ministack does not tell what is assigned.
+                let same = kind == told_kind
+                    && name == told_name
+                    && same(output, told_output)
+                    && told_assigned
+                        .as_ref()
+                        .is_none_or(|told| same_variables(assigned, told));
+                (!same).then(|| {
+                    format!(
+                        "{kind:?}StateExited `{name}` with {output}, assigned {}",
+                        text(assigned)
+                    )
+                })
+            }
+            (Event::ExecutionSucceeded { output }, What::ExecutionSucceeded { output: told }) => {
+                (!same(output, told)).then(|| format!("ExecutionSucceeded with {output}"))
+            }
+            (Event::ExecutionFailed { failure }, What::ExecutionFailed(told)) => (*failure != told)
+                .then(|| format!("ExecutionFailed with {}: {}", failure.error, failure.cause)),
+            (event, _) => Some(format!("{event:?}")),
+        }
+    }
+}
+
+impl Host for Replay {
+    fn now(&self) -> Timestamp {
+        self.next().map_or(self.started, |told| told.time)
+    }
+
+    /// Time passes at once, but where it is told that it was not waited for.
+    fn sleep(&self, how_long: Duration) -> impl Future<Output = ()> {
+        std::future::poll_fn(move |_| match self.next().map(|told| &told.what) {
+            None | Some(What::ExecutionAborted) => Poll::Pending,
+            Some(What::ExecutionTimedOut) if self.limit != Some(how_long) => Poll::Pending,
+            Some(_) => Poll::Ready(()),
+        })
+    }
+
+    fn jitter(&self, most: Duration) -> Duration {
+        most
+    }
+
+    async fn invoke(
+        &self,
+        _state: &str,
+        _function: &str,
+        _payload: Value,
+    ) -> Result<Value, Failure> {
+        match self.next().map(|told| &told.what) {
+            Some(What::TaskSucceeded { payload }) => Ok(payload.clone()),
+            Some(What::TaskFailed(failure)) => Err(failure.clone()),
+            _ => pending().await,
+        }
+    }
+
+    fn record(&self, event: Event<'_>) {
+        if let Event::TaskStarted = event {
+            return;
+        }
+        match self.next() {
+            Some(told) => match self.compare(&event, &told.what) {
+                Some(came) => self.differs(told, came),
+                None => self.next.set(self.next.get() + 1),
+            },
+            None => {
+                if let Some(last) = self
+                    .told
+                    .last()
+                    .filter(|_| self.difference.borrow().is_none())
+                {
+                    self.differs(last, format!("{event:?} after it"));
+                }
+            }
+        }
+    }
+}
+
+/// JSON has one kind of number; the texts of histories have two.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
+        }
+        _ => one == other,
+    }
+}
+
+fn same_variables(one: &Variables, other: &Variables) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
+}
+
+fn text(variables: &Variables) -> String {
+    serde_json::to_string(variables).unwrap_or_default()
+}
