@@ -7,7 +7,7 @@
 
 pub mod artifacts;
 mod error;
-pub use aws_config::SdkConfig;
+pub use aws_config::{ConfigLoader, Region, SdkConfig};
 pub mod fleet;
 pub mod function;
 pub mod keys;
@@ -27,9 +27,14 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use exuvia_core::error::StepError;
 
-/// What all clients share. A call that hangs is given up well before the function's own time-out, so that the
-/// step ends with a reason and is tried again.
+/// What all clients share.
 pub async fn config() -> SdkConfig {
+    loader().load().await
+}
+
+/// As [`config`], before it is loaded. A call that hangs is given up well before the function's own time-out, so that
+/// the step ends with a reason and is tried again.
+pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(
@@ -39,8 +44,6 @@ pub async fn config() -> SdkConfig {
                 .operation_timeout(Duration::from_secs(20))
                 .build(),
         )
-        .load()
-        .await
 }
 
 /// A function's environment variables, given by `infra/pipeline.yaml`.

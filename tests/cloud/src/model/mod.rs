@@ -22,7 +22,7 @@ mod settings;
 mod summary;
 mod survey;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 
@@ -123,6 +123,16 @@ impl Cloud {
             vpc: Some(vpc.to_owned()),
         };
         self.subnets.insert(id.to_owned(), subnet);
+    }
+
+    /// From now on describes know what is created only so much later.
+    pub fn set_describe_lag(&mut self, lag: Duration) {
+        self.settings.describe_lag = lag;
+    }
+
+    /// From now on EC2 has no capacity for another instance.
+    pub fn allow_no_more_instances(&mut self) {
+        self.settings.quotas.instances = self.instances.len();
     }
 
     fn zone_of(&mut self, subnet: &str) -> String {

@@ -1,0 +1,346 @@
+//! The instances: what each does after its launch is told by the artifact that its release's manifest pins.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use exuvia_cloud::model::{Check, CheckOutcome, Launch};
+use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, hex};
+use exuvia_core::manifest::{BootReport, Manifest, boot_prefix, manifest_key};
+use exuvia_core::name::{Place, ReleaseNumber};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::world::{ARTIFACTS, LEDGER, Services};
+
+/// How an artifact behaves, by the name that a schedule gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    pub name: &'static str,
+    /// From the instance's start until the app answers; `None`: it never does.
+    answers_after: Option<u64>,
+    /// From then on until its health checks fail.
+    fails_after: Option<u64>,
+    /// From the start until the instance ends by itself.
+    dies_after: Option<u64>,
+    /// From the start until it writes a boot report.
+    reports_after: Option<u64>,
+    /// It passes and fails its health checks by turns of so many seconds.
+    flaps: Option<u64>,
+}
+
+const PLAIN: Behaviour = Behaviour {
+    name: "good",
+    answers_after: Some(20),
+    fails_after: None,
+    dies_after: None,
+    reports_after: None,
+    flaps: None,
+};
+
+/// All there are, in seconds of virtual time.
+pub const BEHAVIOURS: [Behaviour; 9] = [
+    PLAIN,
+    Behaviour {
+        name: "slow",
+        answers_after: Some(100),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "never",
+        answers_after: None,
+        ..PLAIN
+    },
+    Behaviour {
+        name: "broken",
+        answers_after: None,
+        reports_after: Some(15),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "sick-later",
+        fails_after: Some(40),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "dies-later",
+        dies_after: Some(65),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "reports-later",
+        reports_after: Some(60),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "loops",
+        answers_after: None,
+        dies_after: Some(12),
+        ..PLAIN
+    },
+    Behaviour {
+        name: "flaps",
+        flaps: Some(25),
+        ..PLAIN
+    },
+];
+
+impl Behaviour {
+    pub fn named(name: &str) -> Option<Self> {
+        BEHAVIOURS.into_iter().find(|known| known.name == name)
+    }
+
+    /// Whether its instances stay healthy once they are.
+    pub fn is_sound(self) -> bool {
+        self.fails_after.is_none()
+            && self.dies_after.is_none()
+            && self.reports_after.is_none()
+            && self.flaps.is_none()
+    }
+
+    fn check(self, age: i64) -> CheckOutcome {
+        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let Some(answers) = self.answers_after.map(seconds) else {
+            return CheckOutcome::Failed;
+        };
+        if age < answers {
+            return CheckOutcome::Failed;
+        }
+        let sick = self
+            .fails_after
+            .is_some_and(|after| age >= answers + seconds(after));
+        let flapping = self
+            .flaps
+            .is_some_and(|turn| ((age - answers) / seconds(turn)) % 2 == 1);
+        if sick || flapping {
+            CheckOutcome::WrongCode(500)
+        } else {
+            CheckOutcome::Passed
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Machine {
+    zone: String,
+    group: String,
+    /// `None` if it could not get what the manifest pins: it never runs the app.
+    behaviour: Option<Behaviour>,
+    since: Timestamp,
+    dead: bool,
+}
+
+/// What is to happen to an instance by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// EC2 has started it.
+    Started(String, SocketAddr),
+    Died(String),
+    /// It writes a boot report: the ledger's key and the report.
+    Reported(String, Box<BootReport>),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Machines {
+    /// By the artifact's SHA-256.
+    behaviours: BTreeMap<String, Behaviour>,
+    machines: BTreeMap<String, Machine>,
+    agenda: BTreeMap<(Timestamp, u32), Happening>,
+    count: u32,
+    /// Artifact digests by group: all instances of a release run the same bytes.
+    bytes: BTreeMap<String, String>,
+}
+
+impl Machines {
+    pub fn learn(&mut self, artifact: &[u8], behaviour: Behaviour) {
+        self.behaviours
+            .insert(hex(&Sha256::digest(artifact)), behaviour);
+    }
+
+    /// An instance is launched, and boots as `infra/boot.sh` has it: it reads its release's manifest and gets the
+    /// bytes that this pins.
+    ///
+    /// # Errors
+    /// If it runs other bytes than an instance of the same release before it.
+    pub fn launch(
+        &mut self,
+        launch: &Launch,
+        services: &Services,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        self.count += 1;
+        let [high, low] = u16::try_from(self.count).unwrap_or(u16::MAX).to_be_bytes();
+        let address = SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 8080));
+        let start = now + Duration::from_millis(500);
+        let id = launch.id.clone();
+        self.plan(start, Happening::Started(id.clone(), address));
+        let booted = boot(&launch.tags, services);
+        let (behaviour, failure) = match &booted {
+            Ok(sha256) => match self.behaviours.get(sha256) {
+                Some(behaviour) => (Some(*behaviour), None),
+                None => return Err(format!("{id} runs bytes that nobody uploaded")),
+            },
+            Err(problem) => (None, Some(problem.clone())),
+        };
+        if let Ok(sha256) = booted {
+            let group = self.bytes.entry(launch.group.clone());
+            let first = group.or_insert_with(|| sha256.clone());
+            if *first != sha256 {
+                return Err(format!(
+                    "{id} runs other bytes than others of {}",
+                    launch.group
+                ));
+            }
+        }
+        let report = |step: &str, error: String| {
+            let key = report_key(&launch.tags, &id)?;
+            let report = BootReport {
+                instance_id: id.clone(),
+                step: step.to_owned(),
+                error,
+                output: vec!["simulated".to_owned()],
+            };
+            Some(Happening::Reported(key, Box::new(report)))
+        };
+        let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
+            (Some(problem), _) => report("download", problem).map(|report| (5, report)),
+            (None, Some(after)) => {
+                let said = report("run", "the container exited with code 1".to_owned());
+                said.map(|report| (after, report))
+            }
+            (None, None) => None,
+        };
+        if let Some((after, report)) = reported {
+            self.plan(start + Duration::from_secs(after), report);
+        }
+        if let Some(after) = behaviour.and_then(|known| known.dies_after) {
+            self.plan(
+                start + Duration::from_secs(after),
+                Happening::Died(id.clone()),
+            );
+        }
+        self.machines.insert(
+            id,
+            Machine {
+                zone: launch.availability_zone.clone(),
+                group: launch.group.clone(),
+                behaviour,
+                since: start,
+                dead: false,
+            },
+        );
+        Ok(())
+    }
+
+    pub fn terminate(&mut self, id: &str) {
+        if let Some(machine) = self.machines.get_mut(id) {
+            machine.dead = true;
+        }
+    }
+
+    pub fn check(&self, check: &Check, now: Timestamp) -> CheckOutcome {
+        let machine = self.machines.get(&check.target);
+        match machine.filter(|machine| !machine.dead) {
+            Some(Machine {
+                behaviour: Some(behaviour),
+                since,
+                ..
+            }) => behaviour.check(now.duration_since(*since).as_secs()),
+            _ => CheckOutcome::Failed,
+        }
+    }
+
+    /// Whether an instance is ill by its app's own doing, or dead.
+    pub fn is_ill(&self, id: &str) -> bool {
+        let Some(machine) = self.machines.get(id) else {
+            return true;
+        };
+        machine.dead || !machine.behaviour.is_some_and(Behaviour::is_sound)
+    }
+
+    pub fn group_of(&self, id: &str) -> Option<&str> {
+        Some(self.machines.get(id)?.group.as_str())
+    }
+
+    /// The instances that run in a group, in a zone of it if one is given.
+    pub fn running(&self, group: &str, zone: Option<&str>) -> Vec<String> {
+        self.machines
+            .iter()
+            .filter(|(_, machine)| !machine.dead && machine.group == group)
+            .filter(|(_, machine)| zone.is_none_or(|zone| machine.zone == zone))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    pub fn due(&self) -> Option<Timestamp> {
+        self.agenda.keys().next().map(|(at, _)| *at)
+    }
+
+    /// The next thing that is to have happened by now.
+    pub fn next(&mut self, now: Timestamp) -> Option<Happening> {
+        loop {
+            let entry = self
+                .agenda
+                .first_entry()
+                .filter(|entry| entry.key().0 <= now)?;
+            let happening = entry.remove();
+            let alive = |id: &String| self.machines.get(id).is_some_and(|machine| !machine.dead);
+            match &happening {
+                Happening::Died(id) if alive(id) => {
+                    self.terminate(id);
+                    return Some(happening);
+                }
+                Happening::Died(_) => {}
+                Happening::Reported(_, report) if !alive(&report.instance_id) => {}
+                _ => return Some(happening),
+            }
+        }
+    }
+
+    fn plan(&mut self, at: Timestamp, what: Happening) {
+        self.count += 1;
+        self.agenda.insert((at, self.count), what);
+    }
+}
+
+/// What an instance finds when it boots: the digest of the bytes that it runs.
+fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, String> {
+    let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
+    let key = manifest_key(&place, release);
+    let manifest = services
+        .s3
+        .get(LEDGER, &key)
+        .ok_or(format!("there is no {key}"))?;
+    let manifest: Manifest =
+        serde_json::from_slice(manifest).map_err(|error| format!("{key}: {error}"))?;
+    if !services.key_is_enabled() {
+        return Err("the key that the artifact is encrypted with is disabled".to_owned());
+    }
+    let pinned = [Some(&manifest.artifact), manifest.config.as_ref()];
+    for pinned in pinned.into_iter().flatten() {
+        let versions = services.s3.versions(ARTIFACTS, &pinned.key);
+        let version = versions
+            .iter()
+            .find(|version| version.id == pinned.version_id);
+        let content = version
+            .and_then(|version| version.content.as_ref())
+            .ok_or_else(|| format!("{} is gone", pinned.key))?;
+        if hex(&Sha256::digest(&content.body)) != pinned.sha256 {
+            return Err(format!(
+                "{} has another digest than its manifest says",
+                pinned.key
+            ));
+        }
+    }
+    Ok(manifest.artifact.sha256)
+}
+
+fn identity(tags: &BTreeMap<String, String>) -> Option<(Place, ReleaseNumber)> {
+    let place = Place::new(tags.get(TAG_APP)?, tags.get(TAG_ENVIRONMENT)?).ok()?;
+    Some((place, tags.get(TAG_RELEASE)?.parse().ok()?))
+}
+
+fn report_key(tags: &BTreeMap<String, String>, id: &str) -> Option<String> {
+    let (place, release) = identity(tags)?;
+    Some(format!("{}{id}.json", boot_prefix(&place, release)))
+}

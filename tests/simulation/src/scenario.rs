@@ -1,0 +1,176 @@
+//! What is there before a schedule begins, and what then happens first.
+
+use exuvia_cloud::model::{Cloud, Settings};
+use exuvia_cloud::wire;
+use exuvia_core::target::{
+    CapacityLimits, Conditions, HealthCheck, LaunchTemplate, Strategy, Target, Timeouts,
+};
+use jiff::Timestamp;
+
+use crate::fault::Action;
+use crate::machines::Machines;
+use crate::services::{Kms, S3, Sns, Ssm};
+use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, Services, TOPIC};
+
+/// The app and environment that everything is about.
+pub const PLACE: &str = "hello/qa";
+
+pub struct Scenario {
+    pub name: &'static str,
+    /// What was deployed before, without a fault: opening actions, one after the other.
+    before: &'static [&'static str],
+    /// What happens, as faults in a schedule are written.
+    pub opening: &'static [&'static str],
+}
+
+/// The main scenarios: each is explored exhaustively.
+pub const SCENARIOS: [Scenario; 10] = [
+    Scenario {
+        name: "first",
+        before: &[],
+        opening: &["upload:good@0s"],
+    },
+    Scenario {
+        name: "replace",
+        before: &["upload:good"],
+        opening: &["upload:good@0s"],
+    },
+    Scenario {
+        name: "rollback-at-boot",
+        before: &["upload:good"],
+        opening: &["upload:broken@0s"],
+    },
+    Scenario {
+        name: "rollback-in-bake",
+        before: &["upload:good"],
+        opening: &["upload:sick-later@0s"],
+    },
+    Scenario {
+        name: "config-change",
+        before: &["upload:good"],
+        opening: &["config:LEVEL=info@0s"],
+    },
+    Scenario {
+        name: "rerun",
+        before: &["upload:good", "upload:good"],
+        opening: &["start:1@0s"],
+    },
+    Scenario {
+        name: "supersede",
+        before: &["upload:good"],
+        opening: &["upload:slow@0s", "upload:good@40s"],
+    },
+    Scenario {
+        name: "first-fails",
+        before: &[],
+        opening: &["upload:broken@0s"],
+    },
+    Scenario {
+        name: "deadline",
+        before: &["upload:good"],
+        opening: &["upload:never@0s"],
+    },
+    Scenario {
+        name: "refused",
+        before: &["upload:good"],
+        opening: &["upload:not-an-image@0s"],
+    },
+];
+
+impl Scenario {
+    pub fn named(name: &str) -> Option<&'static Self> {
+        static ALL: [Scenario; 10] = SCENARIOS;
+        ALL.iter().find(|scenario| scenario.name == name)
+    }
+
+    pub fn before(&self) -> impl Iterator<Item = Action> {
+        self.before.iter().filter_map(|action| action.parse().ok())
+    }
+}
+
+/// An account in which the pipeline and the target stand, and nothing was deployed.
+pub fn empty_estate() -> Estate {
+    let now: Timestamp = Timestamp::from_second(1_795_262_400).unwrap_or_default();
+    let mut cloud = Cloud::new(1, Settings::default());
+    for (subnet, zone) in [
+        ("subnet-a", "us-east-1a"),
+        ("subnet-b", "us-east-1b"),
+        ("subnet-c", "us-east-1c"),
+    ] {
+        cloud.learn_subnet(subnet, zone, "vpc-1");
+    }
+    let mut ask = |form: &str| {
+        let form = format!("Version=2015-12-01&{form}");
+        wire::answer(cloud.at(now), wire::Service::ElasticLoadBalancing, &form).body
+    };
+    let balancer = ask(
+        "Action=CreateLoadBalancer&Name=lb&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b&\
+         Subnets.member.3=subnet-c",
+    );
+    let listener = ask(&format!(
+        "Action=CreateListener&LoadBalancerArn={}&Protocol=HTTP&Port=80&\
+         DefaultActions.member.1.Type=fixed-response&\
+         DefaultActions.member.1.FixedResponseConfig.StatusCode=503",
+        between(&balancer, "<LoadBalancerArn>", "</LoadBalancerArn>")
+    ));
+    let target = target(between(&listener, "<ListenerArn>", "</ListenerArn>"));
+    let target = serde_json::to_string(&target).unwrap_or_default();
+    let mut services = Services {
+        s3: S3::new([ARTIFACTS.to_owned(), LEDGER.to_owned()], KEY.to_owned()),
+        ssm: Ssm::default(),
+        kms: Kms::new([KEY.to_owned()]),
+        sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
+    };
+    services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);
+    Estate {
+        now,
+        cloud,
+        services,
+        machines: Machines::default(),
+        executions: Vec::new(),
+        uploads: Vec::new(),
+    }
+}
+
+fn target(listener_arn: &str) -> Target {
+    Target {
+        listener_arn: listener_arn.to_owned(),
+        priority: 10,
+        conditions: Conditions {
+            hosts: Vec::new(),
+            paths: vec!["/*".to_owned()],
+        },
+        vpc_id: "vpc-1".to_owned(),
+        subnets: ["subnet-a", "subnet-b", "subnet-c"]
+            .map(str::to_owned)
+            .to_vec(),
+        launch_template: LaunchTemplate {
+            id: "lt-1".to_owned(),
+            version: 1,
+        },
+        port: 8080,
+        health_check: HealthCheck {
+            path: "/".to_owned(),
+            interval_seconds: 10,
+            timeout_seconds: 5,
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+            success_codes: "200".to_owned(),
+        },
+        capacity: CapacityLimits {
+            min: 1,
+            max: 6,
+            initial: 3,
+        },
+        strategy: Strategy::AllAtOnce { bake_seconds: 30 },
+        timeouts: Timeouts {
+            boot_seconds: 180,
+            drain_seconds: 20,
+        },
+    }
+}
+
+pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let rest = text.split_once(start).map_or("", |(_, rest)| rest);
+    rest.split_once(end).map_or("", |(found, _)| found)
+}

@@ -1,0 +1,185 @@
+//! What people, AWS and bad luck do to the world.
+
+use exuvia_cloud::wire::Service;
+use serde_json::json;
+
+use crate::fault::Action;
+use crate::image::image;
+use crate::machines::Behaviour;
+use crate::scenario::PLACE;
+use crate::world::{ARTIFACTS, Deed, KEY, Services, State, Upload, later};
+
+impl State {
+    /// Lets a fault of the world happen; those of a call happen in the call.
+    pub fn suffer(&mut self, what: Action) {
+        let now = self.estate.now;
+        match what {
+            Action::StopOther(who) => {
+                if let Some(index) = self.find(&who) {
+                    self.stop(index);
+                }
+            }
+            Action::Redrive(who) => {
+                if let Some(index) = self.find(&who) {
+                    self.redrive(index);
+                }
+            }
+            Action::Upload(behaviour) => self.upload(&behaviour),
+            Action::Config(settings) => {
+                let key = format!("{PLACE}/config.env");
+                self.put(key, format!("{settings}\n").into_bytes(), "config");
+            }
+            Action::Start(what) => {
+                let mut input = json!({ "app": "hello", "environment": "qa" });
+                match what.parse::<u32>() {
+                    Ok(release) => input["release"] = release.into(),
+                    Err(_) if what == "live" => {}
+                    Err(_) => input["version"] = what.into(),
+                }
+                let name = format!("console-{}", self.estate.executions.len());
+                let _ = self.start(&name, &input.to_string());
+            }
+            Action::RepeatEvent => {
+                if let Some(upload) = self.estate.uploads.last() {
+                    self.deeds.push(Deed::DeliverUpload(upload.clone()));
+                }
+            }
+            Action::RepeatStatusEvent => {
+                let ended = |status| ["FAILED", "TIMED_OUT", "ABORTED"].contains(&status);
+                let mut executions = self.estate.executions.iter();
+                if let Some(index) = executions.position(|execution| ended(execution.status)) {
+                    self.deeds.push(Deed::DeliverStatus(index));
+                }
+            }
+            Action::DelayEvent(time) => self.delay_event = Some(time),
+            Action::LoseStatusEvent => self.lose_status_event = true,
+            Action::Lag(time) => self.estate.cloud.set_describe_lag(time),
+            Action::KillInstances(count) => {
+                if let Some(group) = self.live_group() {
+                    self.kill(&group, None, count as usize);
+                }
+            }
+            Action::KillZone(zone) => {
+                let groups = self.estate.cloud.survey().groups;
+                for group in groups {
+                    self.kill(&group.name, Some(&zone), usize::MAX);
+                }
+            }
+            Action::KillNewInstances(count) => {
+                let groups = self.estate.cloud.survey().groups;
+                if let Some(group) = groups.last() {
+                    self.kill(&group.name, None, count as usize);
+                }
+            }
+            Action::NoCapacity => self.estate.cloud.allow_no_more_instances(),
+            Action::Scale(by) => self.scale(by),
+            Action::DeleteLiveGroup => {
+                if let Some(group) = self.live_group() {
+                    self.watch.allow(0);
+                    let form = format!(
+                        "Action=DeleteAutoScalingGroup&Version=2011-01-01&AutoScalingGroupName={group}&ForceDelete=true"
+                    );
+                    self.ask_cloud(Service::AutoScaling, &form);
+                }
+            }
+            Action::Overwrite => {
+                if let Some(upload) = self.estate.uploads.last().cloned() {
+                    let body = image(&format!("{}-again", upload.key));
+                    let behaviour = Behaviour::named("good");
+                    if let Some(behaviour) = behaviour {
+                        self.estate.machines.learn(&body, behaviour);
+                    }
+                    self.put(upload.key, body, "good");
+                }
+            }
+            Action::DeleteArtifact => {
+                if let Some(upload) = self.estate.uploads.last() {
+                    let (key, id) = (upload.key.clone(), upload.version_id.clone());
+                    self.estate.services.s3.delete_version(ARTIFACTS, &key, &id);
+                }
+            }
+            Action::DeleteConfig => {
+                let key = format!("{PLACE}/config.env");
+                self.estate.services.s3.delete(ARTIFACTS, &key, now);
+            }
+            Action::DisableKey(time) => {
+                self.estate.services.kms.set_enabled(KEY, false);
+                self.outages.push(("key".to_owned(), later(now, time)));
+            }
+            Action::TopicFails(time) => self.outages.push(("sns".to_owned(), later(now, time))),
+            Action::Outage(service, time) => self.outages.push((service, later(now, time))),
+            // Of a call, and `stop`, which its execution's own.
+            _ => {}
+        }
+    }
+
+    fn upload(&mut self, behaviour: &str) {
+        let name = format!("v{}", self.estate.uploads.len() + 1);
+        let key = format!("{PLACE}/{name}.tar");
+        let body = match Behaviour::named(behaviour) {
+            Some(known) => {
+                let body = image(&name);
+                self.estate.machines.learn(&body, known);
+                body
+            }
+            None => b"this is not an image".to_vec(),
+        };
+        self.put(key, body, behaviour);
+    }
+
+    fn put(&mut self, key: String, body: Vec<u8>, behaviour: &str) {
+        let now = self.estate.now;
+        let size = body.len();
+        let Services { s3, .. } = &mut self.estate.services;
+        let version_id = s3.put(ARTIFACTS, &key, body, now);
+        let upload = Upload {
+            key,
+            version_id,
+            size,
+            behaviour: behaviour.to_owned(),
+        };
+        self.deeds.push(Deed::DeliverUpload(upload.clone()));
+        self.estate.uploads.push(upload);
+    }
+
+    /// The group that gets the most requests.
+    pub fn live_group(&self) -> Option<String> {
+        let survey = self.estate.cloud.survey();
+        let weights = survey.rules.into_iter().flat_map(|rule| rule.weights);
+        let weights = weights.filter(|(_, weight)| *weight > 0);
+        weights
+            .max_by_key(|(_, weight)| *weight)
+            .map(|(name, _)| name)
+    }
+
+    fn kill(&mut self, group: &str, zone: Option<&str>, most: usize) {
+        for id in self
+            .estate
+            .machines
+            .running(group, zone)
+            .into_iter()
+            .take(most)
+        {
+            self.estate.machines.terminate(&id);
+            self.watch.died(group);
+            let now = self.estate.now;
+            self.estate.cloud.at(now).instance_died(&id);
+        }
+    }
+
+    fn scale(&mut self, by: i32) {
+        let Some(name) = self.live_group() else {
+            return;
+        };
+        let survey = self.estate.cloud.survey();
+        let Some(group) = survey.groups.iter().find(|group| group.name == name) else {
+            return;
+        };
+        let desired = (group.desired + by).clamp(group.min, group.max);
+        self.watch.allow(usize::try_from(desired).unwrap_or(0));
+        let form = format!(
+            "Action=SetDesiredCapacity&Version=2011-01-01&AutoScalingGroupName={name}&DesiredCapacity={desired}"
+        );
+        self.ask_cloud(Service::AutoScaling, &form);
+    }
+}

@@ -1,0 +1,93 @@
+//! I1 at every moment: the healthy targets that requests reach are never fewer than before the first event.
+//!
+//! What a deployer cannot help is allowed for, and no more: an instance that dies or falls ill by itself is missing
+//! until its group has replaced it, and a fleet that somebody scales in is smaller.
+
+use std::collections::BTreeMap;
+
+use crate::world::Estate;
+
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// How many healthy targets there are to be.
+    pub floor: usize,
+    /// Instances that died by themselves or were replaced because they were ill, by group.
+    deaths: BTreeMap<String, usize>,
+    has_failed: bool,
+}
+
+impl Watch {
+    pub fn begin(estate: &Estate) -> Self {
+        let served = estate.cloud.served_by();
+        Self {
+            floor: served.filter(|(_, healthy)| *healthy).count(),
+            deaths: BTreeMap::new(),
+            has_failed: false,
+        }
+    }
+
+    /// An instance of a group has gone that no deployer sent away.
+    pub fn died(&mut self, group: &str) {
+        *self.deaths.entry(group.to_owned()).or_default() += 1;
+    }
+
+    /// Somebody wants no more than so many.
+    pub fn allow(&mut self, desired: usize) {
+        self.floor = self.floor.min(desired);
+    }
+
+    /// What is wrong, the first time that it is.
+    pub fn look(&mut self, estate: &Estate) -> Option<String> {
+        if self.has_failed {
+            return None;
+        }
+        let healthy = estate.cloud.served_by().filter(|(_, healthy)| *healthy);
+        let healthy = healthy.count();
+        if healthy >= self.floor || healthy + self.excused(estate) >= self.floor {
+            return None;
+        }
+        self.has_failed = true;
+        Some(format!(
+            "{healthy} healthy instances get requests, of {}",
+            self.floor
+        ))
+    }
+
+    /// How many are missing for a reason that is not the deployer's.
+    fn excused(&self, estate: &Estate) -> usize {
+        let survey = estate.cloud.survey();
+        let served: Vec<&String> = survey
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.weights)
+            .filter(|(_, weight)| *weight > 0)
+            .map(|(name, _)| name)
+            .collect();
+        let groups = survey
+            .groups
+            .iter()
+            .filter(|group| served.contains(&&group.name));
+        groups
+            .map(|group| {
+                let targets = survey
+                    .target_groups
+                    .iter()
+                    .find(|other| other.name == group.name);
+                let targets = targets
+                    .map(|group| group.targets.as_slice())
+                    .unwrap_or_default();
+                let healthy = targets
+                    .iter()
+                    .filter(|(_, state)| state == "healthy")
+                    .count();
+                let ill = targets
+                    .iter()
+                    .filter(|(id, state)| state != "healthy" && estate.machines.is_ill(id))
+                    .count();
+                let desired = usize::try_from(group.desired).unwrap_or(0);
+                let deaths = self.deaths.get(&group.name).copied().unwrap_or(0);
+                desired.saturating_sub(healthy).min(ill + deaths)
+            })
+            .sum()
+    }
+}
