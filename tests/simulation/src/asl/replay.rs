@@ -9,6 +9,7 @@
 mod told;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -44,7 +45,7 @@ impl fmt::Display for Difference {
 
 /// Runs an execution again by its history: all events of all pages, oldest first, as JSON.
 ///
-/// A history that was cut off by `StopExecution`, or that is not over, is followed as far as it goes.
+/// The execution must have ended; where it was stopped, its history is followed up to there.
 ///
 /// # Errors
 ///
@@ -67,11 +68,12 @@ pub fn replay(
         // Whatever it waits for is there at once, or never comes: the first time that it waits, it is through.
         let run = pin!(machine.run(machine.start(execution, input), &host));
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Pending = run.poll(&mut context) {
-            host.stopped();
-        }
+        let _ = run.poll(&mut context);
     }
-    if let Some(next) = host.next() {
+    if let Some(next) = host
+        .next()
+        .filter(|next| !matches!(next.what, What::ExecutionAborted))
+    {
         host.differs(next, "its end".to_owned());
     }
     host.difference.into_inner().map_or(Ok(()), Err)
@@ -105,95 +107,67 @@ impl Replay {
         };
         self.difference.borrow_mut().get_or_insert(difference);
     }
+}
 
-    /// The execution waits for what never came.
-    fn stopped(&self) {
-        if let Some(Told {
-            what: What::ExecutionAborted,
-            ..
-        }) = self.next()
-        {
-            self.next.set(self.told.len());
+/// Whether an event is the one that is told, as far as it is told.
+fn is_told(event: &Event, told: &What) -> bool {
+    match (event, told) {
+        (
+            Event::StateEntered { position, kind },
+            What::StateEntered {
+                kind: told_kind,
+                name,
+                input,
+            },
+        ) => kind == told_kind && position.state == *name && same(&position.input, input),
+        // ministack does not tell a task's parameters.
+        (
+            Event::TaskScheduled { function, payload },
+            What::TaskScheduled {
+                function: told_function,
+                payload: told,
+            },
+        ) => {
+            told_function.as_ref().is_none_or(|told| told == function)
+                && told.as_ref().is_none_or(|told| same(payload, told))
         }
-    }
-
-    /// What is compared of an event, in words, if it is not the one that is told.
-    fn compare(&self, event: &Event, told: &What) -> Option<String> {
-        match (event, told) {
-            (
-                Event::StateEntered { position, kind },
-                What::StateEntered {
-                    kind: told_kind,
-                    name,
-                    input,
-                },
-            ) => {
-                let same =
-                    kind == told_kind && position.state == *name && same(&position.input, input);
-                (!same).then(|| {
-                    format!(
-                        "{kind:?}StateEntered `{}` with {}",
-                        position.state, position.input
-                    )
-                })
-            }
-            (
-                Event::TaskScheduled { function, payload },
-                What::TaskScheduled {
-                    function: told_function,
-                    payload: told,
-                },
-            ) => {
-                // ministack does not tell a task's parameters.
-                let same = told_function.as_ref().is_none_or(|told| told == function)
-                    && told.as_ref().is_none_or(|told| same(payload, told));
-                (!same).then(|| format!("TaskScheduled of {function} with {payload}"))
-            }
-            // Both are what was answered in `invoke`.
-            (Event::TaskSucceeded { .. }, What::TaskSucceeded { .. })
-            | (Event::TaskFailed { .. }, What::TaskFailed { .. })
-            | (Event::TaskTimedOut { .. }, What::TaskTimedOut)
-            | (Event::ExecutionTimedOut, What::ExecutionTimedOut) => None,
-            // ministack calls it a task that failed, and has other words for the cause.
-            (
-                Event::EvaluationFailed { failure, .. },
-                What::TaskFailed(told) | What::EvaluationFailed(told),
-            ) if failure.error == told.error => None,
-            (
-                Event::StateExited {
-                    name,
-                    kind,
-                    output,
-                    assigned,
-                },
-                What::StateExited {
-                    kind: told_kind,
-                    name: told_name,
-                    output: told_output,
-                    assigned: told_assigned,
-                },
-            ) => {
-                // ministack does not tell what is assigned.
-                let same = kind == told_kind
-                    && name == told_name
-                    && same(output, told_output)
-                    && told_assigned
-                        .as_ref()
-                        .is_none_or(|told| same_variables(assigned, told));
-                (!same).then(|| {
-                    format!(
-                        "{kind:?}StateExited `{name}` with {output}, assigned {}",
-                        text(assigned)
-                    )
-                })
-            }
-            (Event::ExecutionSucceeded { output }, What::ExecutionSucceeded { output: told }) => {
-                (!same(output, told)).then(|| format!("ExecutionSucceeded with {output}"))
-            }
-            (Event::ExecutionFailed { failure }, What::ExecutionFailed(told)) => (*failure != told)
-                .then(|| format!("ExecutionFailed with {}: {}", failure.error, failure.cause)),
-            (event, _) => Some(format!("{event:?}")),
+        // The failure and the success are what was answered in `invoke`.
+        (Event::TaskSucceeded { .. }, What::TaskSucceeded { .. })
+        | (Event::TaskFailed { .. }, What::TaskFailed { .. })
+        | (Event::TaskTimedOut { .. }, What::TaskTimedOut)
+        | (Event::ExecutionTimedOut, What::ExecutionTimedOut) => true,
+        // ministack calls it a task that failed, and has other words for the cause.
+        (
+            Event::EvaluationFailed { failure, .. },
+            What::TaskFailed(told) | What::EvaluationFailed(told),
+        ) => failure.error == told.error,
+        (
+            Event::StateExited {
+                name,
+                kind,
+                output,
+                assigned,
+            },
+            What::StateExited {
+                kind: told_kind,
+                name: told_name,
+                output: told_output,
+                assigned: told_assigned,
+            },
+        ) => {
+            // ministack does not tell what is assigned.
+            kind == told_kind
+                && name == told_name
+                && same(output, told_output)
+                && told_assigned
+                    .as_ref()
+                    .is_none_or(|told| same_variables(assigned, told))
         }
+        (Event::ExecutionSucceeded { output }, What::ExecutionSucceeded { output: told }) => {
+            same(output, told)
+        }
+        (Event::ExecutionFailed { failure }, What::ExecutionFailed(told)) => *failure == told,
+        _ => false,
     }
 }
 
@@ -233,17 +207,16 @@ impl Host for Replay {
             return;
         }
         match self.next() {
-            Some(told) => match self.compare(&event, &told.what) {
-                Some(came) => self.differs(told, came),
-                None => self.next.set(self.next.get() + 1),
-            },
+            // It is stopped at any time, and what it then is about to do is nowhere told.
+            Some(Told {
+                what: What::ExecutionAborted,
+                ..
+            }) => {}
+            Some(told) if is_told(&event, &told.what) => self.next.set(self.next.get() + 1),
+            Some(told) => self.differs(told, What::of(&event).to_string()),
             None => {
-                if let Some(last) = self
-                    .told
-                    .last()
-                    .filter(|_| self.difference.borrow().is_none())
-                {
-                    self.differs(last, format!("{event:?} after it"));
+                if let Some(last) = self.told.last() {
+                    self.differs(last, format!("{} after it", What::of(&event)));
                 }
             }
         }
@@ -275,5 +248,9 @@ fn same_variables(one: &Variables, other: &Variables) -> bool {
 }
 
 fn text(variables: &Variables) -> String {
-    serde_json::to_string(variables).unwrap_or_default()
+    let variables: BTreeMap<&String, &Value> = variables
+        .iter()
+        .map(|(name, value)| (name, &**value))
+        .collect();
+    serde_json::to_string(&variables).unwrap_or_default()
 }

@@ -106,6 +106,10 @@ impl Host for Scripted {
                 assigned,
                 ..
             } => {
+                let assigned: BTreeMap<_, _> = assigned
+                    .iter()
+                    .map(|(name, value)| (name, &**value))
+                    .collect();
                 format!("exited {name} > {} {}", sorted(output), json!(assigned))
             }
             Event::ExecutionSucceeded { output } => {

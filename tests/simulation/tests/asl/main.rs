@@ -3,5 +3,6 @@
 
 mod host;
 mod parse;
+mod replays;
 mod run;
 mod tasks;

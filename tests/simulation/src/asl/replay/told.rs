@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Difference;
-use crate::asl::{Failure, Kind, Variables};
+use crate::asl::{Event, Failure, Kind, Variables};
 
 /// An event of a history.
 pub(super) struct Told {
@@ -27,6 +27,7 @@ pub(super) enum What {
         function: Option<String>,
         payload: Option<Value>,
     },
+    TaskStarted,
     TaskSucceeded {
         payload: Value,
     },
@@ -149,6 +150,46 @@ impl What {
     }
 }
 
+impl What {
+    /// What a history would tell of an event.
+    pub(super) fn of(event: &Event) -> What {
+        match *event {
+            Event::StateEntered { position, kind } => What::StateEntered {
+                kind,
+                name: position.state.clone(),
+                input: Value::clone(&position.input),
+            },
+            Event::TaskScheduled { function, payload } => What::TaskScheduled {
+                function: Some(function.to_owned()),
+                payload: Some(payload.clone()),
+            },
+            Event::TaskStarted => What::TaskStarted,
+            Event::TaskSucceeded { output } => What::TaskSucceeded {
+                payload: output["Payload"].clone(),
+            },
+            Event::TaskFailed { failure } => What::TaskFailed(failure.clone()),
+            Event::TaskTimedOut { .. } => What::TaskTimedOut,
+            Event::EvaluationFailed { failure, .. } => What::EvaluationFailed(failure.clone()),
+            Event::StateExited {
+                name,
+                kind,
+                output,
+                assigned,
+            } => What::StateExited {
+                kind,
+                name: name.to_owned(),
+                output: output.clone(),
+                assigned: Some(assigned.clone()),
+            },
+            Event::ExecutionSucceeded { output } => What::ExecutionSucceeded {
+                output: output.clone(),
+            },
+            Event::ExecutionFailed { failure } => What::ExecutionFailed(failure.clone()),
+            Event::ExecutionTimedOut => What::ExecutionTimedOut,
+        }
+    }
+}
+
 impl Kind {
     fn named(name: &str) -> Option<Kind> {
         [
@@ -202,6 +243,7 @@ impl fmt::Display for What {
                 write!(f, "TaskScheduled of {function} with {payload}")
             }
             What::TaskScheduled { .. } => write!(f, "TaskScheduled"),
+            What::TaskStarted => write!(f, "TaskStarted"),
             What::TaskSucceeded { payload } => write!(f, "TaskSucceeded with {payload}"),
             What::TaskFailed(failure) => {
                 write!(f, "TaskFailed with {}: {}", failure.error, failure.cause)
