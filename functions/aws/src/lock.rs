@@ -7,7 +7,7 @@ use exuvia_core::name::Place;
 use exuvia_core::step::{Execution, LockToken};
 
 use crate::ledger::{Ledger, Only, Tagged};
-use crate::workflow::Workflow;
+use crate::workflow::{Described, Workflow};
 
 /// A record as it was read, with the `ETag` to replace it under.
 pub struct Seen {
@@ -46,14 +46,17 @@ impl Ledger {
             return Ok(None);
         };
         let execution = &value.claim.execution;
-        let running = *execution == me.arn || workflow.is_running(execution).await?;
-        Ok(Some(Seen {
-            found: Found {
-                record: value,
-                running,
-            },
-            etag,
-        }))
+        let described = if *execution == me.arn {
+            None
+        } else {
+            workflow.describe(execution).await?
+        };
+        let found = Found {
+            running: *execution == me.arn || described.as_ref().is_some_and(Described::is_running),
+            ended: described.and_then(|described| described.ended),
+            record: value,
+        };
+        Ok(Some(Seen { found, etag }))
     }
 
     /// Takes the lock: creates it, or replaces the record of a dead holder. `None` if another was quicker.

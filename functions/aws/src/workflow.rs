@@ -3,6 +3,7 @@
 use aws_config::SdkConfig;
 use aws_sdk_sfn::types::ExecutionStatus;
 use exuvia_core::error::StepError;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::{failed, is};
@@ -22,6 +23,8 @@ pub enum Started {
 pub struct Described {
     /// Step Functions' word, such as `RUNNING`.
     pub status: String,
+    /// When it ended, if it has.
+    pub ended: Option<Timestamp>,
     pub input: Option<String>,
     pub error: Option<String>,
     pub cause: Option<String>,
@@ -64,6 +67,9 @@ impl Workflow {
         match described {
             Ok(described) => Ok(Some(Described {
                 status: described.status().as_str().to_owned(),
+                ended: described.stop_date().and_then(|date| {
+                    Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
+                }),
                 input: described.input().map(ToOwned::to_owned),
                 error: described.error().map(ToOwned::to_owned),
                 cause: described.cause().map(ToOwned::to_owned),
@@ -74,16 +80,14 @@ impl Workflow {
             Err(error) => Err(failed(format!("DescribeExecution {execution}"), error)),
         }
     }
+}
 
-    /// Whether an execution may still act.
-    pub async fn is_running(&self, execution: &str) -> Result<bool, StepError> {
-        let described = self.describe(execution).await?;
-        Ok(described.is_some_and(|described| {
-            [
-                ExecutionStatus::Running.as_str(),
-                ExecutionStatus::PendingRedrive.as_str(),
-            ]
-            .contains(&described.status.as_str())
-        }))
+impl Described {
+    pub fn is_running(&self) -> bool {
+        [
+            ExecutionStatus::Running.as_str(),
+            ExecutionStatus::PendingRedrive.as_str(),
+        ]
+        .contains(&self.status.as_str())
     }
 }

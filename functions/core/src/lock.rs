@@ -3,23 +3,24 @@
 //! The lock is the object `lock.json`, created with `If-None-Match: *`; its `ETag` is the fencing token. The newest
 //! deploy that waits for it is written to `waiting.json`, where the holder sees that it should yield.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A Step Functions execution and when it started: who claims a lock.
+/// A Step Functions execution and since when its deploy is wanted: who claims a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// The execution's ARN.
     pub execution: String,
-    pub started: Timestamp,
+    /// The time of the upload that started it, else of the execution's start.
+    pub since: Timestamp,
 }
 
 impl Claim {
-    /// Whether this claim is newer than another: the later start, and between two of one instant the greater ARN,
+    /// Whether this claim is newer than another: the later wanted, and between two of one instant the greater ARN,
     /// so that any two agree on which it is.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        (self.started, &self.execution) > (other.started, &other.execution)
+        (self.since, &self.execution) > (other.since, &other.execution)
     }
 }
 
@@ -45,11 +46,17 @@ pub struct Record {
     pub purpose: Purpose,
 }
 
-/// A record that was found, and whether its execution still runs.
+/// For so long after an execution has ended, a function that it had invoked may still be at work: stopping an execution
+/// does not stop it. It is longer than the time-out of every function that touches anything (`infra/pipeline.yaml`).
+pub const LAST_WORDS: SignedDuration = SignedDuration::from_secs(40);
+
+/// A record that was found, and what has become of its execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub record: Record,
     pub running: bool,
+    /// When it ended, if that is known.
+    pub ended: Option<Timestamp>,
 }
 
 impl Found {
@@ -57,7 +64,11 @@ impl Found {
         &self.record.claim.execution
     }
 
-    /// Whether this is a live deploy of a certain version that started after that claim.
+    fn may_act(&self, now: Timestamp) -> bool {
+        self.running || self.ended.is_some_and(|ended| now < ended + LAST_WORDS)
+    }
+
+    /// Whether this is a live deploy of a certain version that is wanted since later than that claim.
     fn is_ahead_of(&self, claim: &Claim) -> bool {
         self.running
             && self.record.purpose == Purpose::Deploy
@@ -71,9 +82,9 @@ pub enum Decision {
     Create,
     /// It is mine already: this step is run again.
     Keep,
-    /// Its holder is dead: replace it, under its `ETag`.
+    /// Its holder is dead, and so is whatever it had set in motion: replace it, under its `ETag`.
     TakeOver,
-    /// Its holder lives.
+    /// Its holder lives, or has only just ended.
     Wait {
         holder: String,
         /// Whether to write this claim to `waiting.json` first.
@@ -87,6 +98,7 @@ pub enum Decision {
 pub fn decide(
     me: &Claim,
     purpose: Purpose,
+    now: Timestamp,
     held: Option<&Found>,
     waiting: Option<&Found>,
 ) -> Decision {
@@ -103,7 +115,7 @@ pub fn decide(
     }
     match held {
         None => Decision::Create,
-        Some(found) if !found.running => Decision::TakeOver,
+        Some(found) if !found.may_act(now) => Decision::TakeOver,
         Some(found) => Decision::Wait {
             holder: found.execution().to_owned(),
             announce: purpose == Purpose::Deploy
@@ -127,7 +139,7 @@ mod tests {
     fn claim(name: &str, second: i64) -> Claim {
         Claim {
             execution: name.into(),
-            started: Timestamp::from_second(second).unwrap(),
+            since: Timestamp::from_second(second).unwrap(),
         }
     }
 
@@ -136,7 +148,16 @@ mod tests {
             claim: claim(name, second),
             purpose: Purpose::Deploy,
         };
-        Found { record, running }
+        Found {
+            record,
+            running,
+            ended: (!running).then_some(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    /// Long after everything that ended.
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000).unwrap()
     }
 
     fn refresh(name: &str, second: i64) -> Found {
@@ -271,10 +292,30 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                decide(&me, purpose, held.as_ref(), waiting.as_ref()),
+                decide(&me, purpose, now(), held.as_ref(), waiting.as_ref()),
                 decision,
                 "{why}"
             );
+        }
+    }
+
+    #[test]
+    fn a_lock_is_taken_over_only_when_its_holders_last_function_has_ended() {
+        let me = claim("me", 10);
+        let dead = |seconds_ago| {
+            let mut found = found("old", 5, false);
+            found.ended = Some(now() - SignedDuration::from_secs(seconds_ago));
+            found
+        };
+        for purpose in [Purpose::Deploy, Purpose::Recovery] {
+            let decide = |held: &Found| decide(&me, purpose, now(), Some(held), None);
+            assert!(matches!(decide(&dead(0)), Decision::Wait { .. }));
+            assert!(matches!(decide(&dead(39)), Decision::Wait { .. }));
+            assert_eq!(decide(&dead(40)), Decision::TakeOver);
+            // Step Functions has forgotten it: 90 days.
+            let mut forgotten = dead(0);
+            forgotten.ended = None;
+            assert_eq!(decide(&forgotten), Decision::TakeOver);
         }
     }
 
@@ -296,8 +337,8 @@ mod tests {
         #[test]
         fn two_deploys_never_supersede_each_other(a in 0i64..3, b in 0i64..3) {
             let (one, two) = (found("a", a, true), found("b", b, true));
-            let first = decide(&one.record.claim, Purpose::Deploy, Some(&two), None);
-            let second = decide(&two.record.claim, Purpose::Deploy, Some(&one), None);
+            let first = decide(&one.record.claim, Purpose::Deploy, now(), Some(&two), None);
+            let second = decide(&two.record.claim, Purpose::Deploy, now(), Some(&one), None);
             let superseded = |d: &Decision| matches!(d, Decision::Superseded { .. });
             prop_assert!(superseded(&first) != superseded(&second));
         }

@@ -314,6 +314,7 @@ mod tests {
                 arn: "arn:aws:states:us-east-1:1:execution:deploy:e1".into(),
                 name: "e1".into(),
                 start_time: jiff::Timestamp::UNIX_EPOCH,
+                since: None,
             },
             now: jiff::Timestamp::UNIX_EPOCH,
         }

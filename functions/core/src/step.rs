@@ -20,13 +20,16 @@ pub struct Execution {
     pub arn: String,
     pub name: String,
     pub start_time: Timestamp,
+    /// [`Deploy::since`], for the steps that compare it with another deploy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 impl Execution {
     pub fn claim(&self) -> Claim {
         Claim {
             execution: self.arn.clone(),
-            started: self.start_time,
+            since: self.since.unwrap_or(self.start_time),
         }
     }
 }
@@ -58,6 +61,9 @@ pub struct Deploy {
     pub config: Option<Pinned>,
     /// Whether an upload started this, not a person: then a later upload that is live already wins.
     pub automatic: bool,
+    /// Since when this is wanted: the time of the upload that started it, else the execution's start. Of two deploys
+    /// the later wanted goes first, whichever's event was delivered first.
+    pub since: Timestamp,
     /// Absent for a recovery: what has to be put in order is told by what is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,

@@ -59,6 +59,7 @@ impl Handler {
         let decision = decide(
             &execution.claim(),
             *purpose,
+            *now,
             held.as_ref().map(|seen| &seen.found),
             waiting.as_ref().map(|seen| &seen.found),
         );

@@ -45,6 +45,7 @@ impl Handler {
             artifact: None,
             config: None,
             automatic: UploadName::is_one(&input.execution.name),
+            since: input.execution.start_time,
             target: None,
             recovers: None,
         };
@@ -68,6 +69,9 @@ impl Handler {
                         None => key.clone(),
                     })
                 })?;
+                if deploy.automatic {
+                    deploy.since = object.uploaded_at;
+                }
                 deploy.artifact = Some(self.artifacts.inspect(&object).await?);
                 deploy.version = Some(version);
             }
@@ -92,6 +96,11 @@ impl Handler {
             Source::Recovery { .. } => {}
         }
         deploy.config = self.newest_config(&place).await?;
+        if let (true, Purpose::Refresh, Some(config)) =
+            (deploy.automatic, deploy.purpose, &deploy.config)
+        {
+            deploy.since = config.uploaded_at;
+        }
         Ok(deploy)
     }
 

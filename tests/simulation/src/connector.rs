@@ -129,6 +129,15 @@ impl Invocation {
         let suspicion = crate::audit::before(&state.estate, self.execution.as_deref(), call);
         let answer = state.answer(call, request);
         if answer.status().is_success()
+            && crate::audit::is_change(call)
+            && let Some(arn) = &self.execution
+        {
+            let mut executions = state.estate.executions.iter_mut();
+            if let Some(execution) = executions.find(|one| one.arn == *arn) {
+                execution.changes += 1;
+            }
+        }
+        if answer.status().is_success()
             && let Some((invariant, what)) = suspicion
         {
             let what = format!(

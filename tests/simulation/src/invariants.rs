@@ -1,0 +1,447 @@
+//! What must hold when nothing runs any more: the invariants of `ARCHITECTURE.md`, read off what is left.
+//!
+//! I1, I4, I7 and I9's half about instances are checked while a schedule runs: in [`crate::watch`], [`crate::audit`]
+//! and [`crate::machines`].
+
+use std::collections::BTreeSet;
+
+use exuvia_cloud::model::{GroupState, Survey};
+use exuvia_core::fleet::FleetName;
+use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix, waiting_key};
+use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::notice::Kind;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::executions::Execution;
+use crate::fault::{Action, Schedule};
+use crate::machines::Behaviour;
+use crate::run::Outcome;
+use crate::scenario::PLACE;
+use crate::world::{Estate, LEDGER, Violation};
+
+/// History events that an execution may have:
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
+const MOST_EVENTS: u32 = 25_000;
+
+/// A notice, as far as it is checked.
+struct Told {
+    at: Timestamp,
+    id: String,
+    kind: String,
+    release: Option<u32>,
+    execution: String,
+    description: String,
+}
+
+struct Check<'a> {
+    before: &'a Estate,
+    after: &'a Estate,
+    outcome: &'a Outcome,
+    schedule: &'a Schedule,
+    survey: Survey,
+    place: Place,
+    live: Option<Live>,
+    told: Vec<Told>,
+    found: Vec<Violation>,
+}
+
+/// All that is wrong after a schedule.
+pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Vec<Violation> {
+    let Ok(place) = PLACE.split_once('/').map_or(Err(()), |(app, environment)| {
+        Place::new(app, environment).map_err(drop)
+    }) else {
+        return Vec::new();
+    };
+    let after = &outcome.estate;
+    let mut check = Check {
+        before,
+        after,
+        outcome,
+        schedule,
+        survey: after.cloud.survey(),
+        live: live(after, &place),
+        told: told(before, after),
+        place,
+        found: outcome.seen.violations.clone(),
+    };
+    check.every_execution_ends();
+    check.manifests_never_change();
+    check.refusals_touch_nothing();
+    check.outcomes_are_true();
+    if check.is_terminal() {
+        check.one_release_has_the_traffic();
+        check.nothing_is_left();
+        check.what_was_live_is_as_it_was();
+        check.capacity_is_there();
+    }
+    check.found
+}
+
+/// What a schedule comes to: for comparing one with faults to one without. A step that is cut off and run again ends
+/// as if it had run once (I10).
+pub fn essence(before: &Estate, outcome: &Outcome) -> String {
+    let after = &outcome.estate;
+    let survey = after.cloud.survey();
+    let rules = survey
+        .rules
+        .iter()
+        .map(|rule| format!("{:?}", rule.weights));
+    let groups = survey
+        .groups
+        .iter()
+        .map(|group| format!("{} {}", group.name, group.desired));
+    let mut outcomes: Vec<String> = told(before, after)
+        .into_iter()
+        .filter(|told| is_outcome(&told.kind))
+        .map(|told| format!("{} {:?}", told.kind, told.release))
+        .collect();
+    outcomes.sort();
+    outcomes.dedup();
+    let all: Vec<String> = rules.chain(groups).chain(outcomes).collect();
+    all.join("; ")
+}
+
+impl Check<'_> {
+    fn violated(&mut self, invariant: &'static str, what: String) {
+        self.found.push(Violation { invariant, what });
+    }
+
+    fn suffers(&self, which: impl Fn(&Action) -> bool) -> bool {
+        self.schedule.faults.iter().any(|fault| which(&fault.what))
+    }
+
+    /// The executions of this schedule.
+    fn executions(&self) -> &[Execution] {
+        &self.after.executions[self.before.executions.len()..]
+    }
+
+    /// Whether everything has ended that AWS would have let end: an execution that was cut off was recovered, or a
+    /// later one has put things in order.
+    fn is_terminal(&self) -> bool {
+        let cut_off = |execution: &&Execution| {
+            let error = execution
+                .failure
+                .as_ref()
+                .map(|failure| failure.error.as_str());
+            let ended_itself = ["Rejected", "RolledBack", "NeedsAttention"];
+            execution.status != "SUCCEEDED"
+                && !error.is_some_and(|error| ended_itself.contains(&error))
+        };
+        let put_in_order = |index: usize| {
+            let later = self.executions().iter().skip(index + 1);
+            later.clone().any(|execution| !cut_off(&execution))
+        };
+        let mut executions = self.executions().iter().enumerate();
+        executions.all(|(index, execution)| !cut_off(&execution) || put_in_order(index))
+    }
+
+    /// Whether a person was told that something is left to do; that is only right where AWS refused something for
+    /// good.
+    fn needs_attention(&self) -> bool {
+        self.told
+            .iter()
+            .any(|told| told.kind == Kind::NeedsAttention.as_str())
+    }
+
+    fn may_need_attention(&self) -> bool {
+        let for_good = |action: &Action| {
+            matches!(
+                action,
+                Action::Deny | Action::Outage(..) | Action::DeleteLiveGroup | Action::TopicFails(_)
+            )
+        };
+        self.suffers(for_good)
+    }
+
+    fn every_execution_ends(&mut self) {
+        let mut wrong = Vec::new();
+        for execution in self.executions() {
+            if execution.is_running() {
+                wrong.push(format!("{} has no end", execution.who));
+            }
+            if execution.events >= MOST_EVENTS {
+                wrong.push(format!("{} has {} events", execution.who, execution.events));
+            }
+        }
+        for letter in &self.outcome.seen.dead_letters {
+            if !self.may_need_attention() {
+                wrong.push(format!("an event was given up: {letter}"));
+            }
+        }
+        for what in wrong {
+            self.violated("I8", what);
+        }
+        if self.needs_attention() && !self.may_need_attention() {
+            let told = self.told.iter().find(|told| told.kind == "needsAttention");
+            let what = told.map_or(String::new(), |told| told.description.clone());
+            self.violated("I3", format!("needs attention, for no good reason: {what}"));
+        }
+    }
+
+    fn manifests_never_change(&mut self) {
+        let keys = self
+            .after
+            .services
+            .s3
+            .keys(LEDGER, &releases_prefix(&self.place));
+        let changed: Vec<String> = keys
+            .into_iter()
+            .filter(|key| self.after.services.s3.versions(LEDGER, key).len() != 1)
+            .map(ToOwned::to_owned)
+            .collect();
+        for key in changed {
+            self.violated("I9", format!("{key} was written more than once"));
+        }
+    }
+
+    fn refusals_touch_nothing(&mut self) {
+        let refused = |execution: &&Execution| {
+            execution
+                .path
+                .iter()
+                .any(|state| state == "Announce Rejected")
+        };
+        let wrong: Vec<String> = self
+            .executions()
+            .iter()
+            .filter(refused)
+            .filter(|execution| execution.changes > 0)
+            .map(|execution| format!("{} was refused, and changed something", execution.who))
+            .collect();
+        for what in wrong {
+            self.violated("I11", what);
+        }
+    }
+
+    fn outcomes_are_true(&mut self) {
+        let mut wrong = Vec::new();
+        for execution in self.executions().iter().filter(|one| !one.is_recovery()) {
+            let of_it = self
+                .told
+                .iter()
+                .filter(|told| told.execution == execution.arn);
+            let outcomes: Vec<&Told> = of_it.filter(|told| is_outcome(&told.kind)).collect();
+            let ids: BTreeSet<(&str, &str)> = outcomes
+                .iter()
+                .map(|told| (told.id.as_str(), told.kind.as_str()))
+                .collect();
+            let who = &execution.who;
+            if ids.len() > 1 {
+                wrong.push(format!("{who} has more than one outcome: {ids:?}"));
+            }
+            if ids.is_empty() && self.must_tell(execution) {
+                wrong.push(format!("nobody was told what became of {who}"));
+            }
+            for told in outcomes {
+                if let Some(problem) = self.lie(told, execution) {
+                    wrong.push(format!("{who} was told as {}: {problem}", told.kind));
+                }
+            }
+        }
+        for what in wrong {
+            self.violated("I5", what);
+        }
+    }
+
+    fn must_tell(&self, execution: &Execution) -> bool {
+        let silenced = |action: &Action| {
+            matches!(
+                action,
+                Action::TopicFails(_) | Action::Deny | Action::LoseStatusEvent
+            ) || matches!(action, Action::Outage(service, _) if service == "sns" || service == "s3")
+        };
+        // With the key disabled, neither the ledger nor the topic can be written.
+        let locked_out = |action: &Action| matches!(action, Action::DisableKey(_));
+        !execution.is_running()
+            && !self.suffers(silenced)
+            && !self.suffers(locked_out)
+            && !self.needs_attention()
+    }
+
+    fn lie(&self, told: &Told, execution: &Execution) -> Option<String> {
+        if told.kind == Kind::Succeeded.as_str() {
+            let versions = self
+                .after
+                .services
+                .s3
+                .versions(LEDGER, &live_key(&self.place));
+            let named = versions.iter().any(|version| {
+                let live = version.content.as_ref().map(|content| &content.body);
+                let live: Option<Live> = live.and_then(|body| serde_json::from_slice(body).ok());
+                version.written_at <= told.at
+                    && live.is_some_and(|live| Some(live.release.get()) == told.release)
+            });
+            return (!named).then(|| "it was not live when this was told".to_owned());
+        }
+        let live = self.live.as_ref()?;
+        let manifest = manifest(self.after, &self.place, live.release)?;
+        if manifest.execution == execution.arn {
+            return Some(format!("its release {} is live", live.release));
+        }
+        let bare = told.description.trim();
+        let says_nothing = bare.is_empty() || bare.contains("null") || bare.contains("undefined");
+        says_nothing.then(|| format!("it gives no reason: {bare:?}"))
+    }
+
+    fn one_release_has_the_traffic(&mut self) {
+        let rules: Vec<_> = self.survey.rules.iter().map(|rule| &rule.weights).collect();
+        let expected = self.live.as_ref().map(|live| self.fleet(live.release));
+        let right = match (&rules[..], &expected) {
+            ([], None) => true,
+            ([weights], Some(fleet)) => {
+                weights.len() == 1 && weights[0].0 == *fleet && weights[0].1 > 0
+            }
+            _ => false,
+        };
+        if !right && !self.needs_attention() {
+            let what = format!("the rule has {rules:?}, and live.json names {expected:?}");
+            self.violated("I2", what);
+        }
+    }
+
+    fn fleet(&self, release: ReleaseNumber) -> String {
+        FleetName::new(&self.place, release).to_string()
+    }
+
+    fn live_group(&self) -> Option<&GroupState> {
+        let fleet = self.fleet(self.live.as_ref()?.release);
+        self.survey.groups.iter().find(|group| group.name == fleet)
+    }
+
+    fn nothing_is_left(&mut self) {
+        if self.needs_attention() {
+            return;
+        }
+        let fleet = self.live.as_ref().map(|live| self.fleet(live.release));
+        let mut left = Vec::new();
+        for group in &self.survey.groups {
+            if Some(&group.name) != fleet.as_ref() {
+                left.push(format!("the group {}", group.name));
+            }
+        }
+        for group in &self.survey.target_groups {
+            if Some(&group.name) != fleet.as_ref() {
+                left.push(format!("the target group {}", group.name));
+            }
+        }
+        if let Some(group) = self.live_group() {
+            if !group.suspended.is_empty() {
+                left.push(format!("{:?} suspended on {}", group.suspended, group.name));
+            }
+            if group.tags.contains_key("exuvia:held") {
+                left.push(format!("the tag exuvia:held on {}", group.name));
+            }
+        }
+        for key in [lock_key(&self.place), waiting_key(&self.place)] {
+            if self.after.services.s3.get(LEDGER, &key).is_some() {
+                left.push(key);
+            }
+        }
+        if !left.is_empty() {
+            self.violated("I3", format!("left over: {}", left.join(", ")));
+        }
+    }
+
+    /// After a rollback the fleet that was live is as it was; of what others did to it nothing is undone.
+    fn what_was_live_is_as_it_was(&mut self) {
+        let meddled = |action: &Action| {
+            matches!(
+                action,
+                Action::Scale(_) | Action::DeleteLiveGroup | Action::NoCapacity
+            )
+        };
+        if self.suffers(meddled) || self.needs_attention() {
+            return;
+        }
+        let Some(live) = live(self.before, &self.place) else {
+            return;
+        };
+        if self.live.as_ref().map(|now| now.release) != Some(live.release) {
+            return;
+        }
+        let name = self.fleet(live.release);
+        let of = |survey: &Survey| {
+            let mut group = survey
+                .groups
+                .iter()
+                .find(|group| group.name == name)
+                .cloned()?;
+            group.instances.clear();
+            Some((group, survey.rules.clone()))
+        };
+        let (was, is) = (of(&self.before.cloud.survey()), of(&self.survey));
+        if was != is {
+            self.violated("I6", format!("it was {was:?} and is {is:?}"));
+        }
+    }
+
+    fn capacity_is_there(&mut self) {
+        let hopeless = |action: &Action| {
+            matches!(
+                action,
+                Action::NoCapacity | Action::DeleteLiveGroup | Action::DisableKey(_)
+            )
+        };
+        if self.suffers(hopeless) || self.live_is_unsound() {
+            return;
+        }
+        let served = self.after.cloud.served_by();
+        let healthy = served.filter(|(_, healthy)| *healthy).count();
+        if healthy < self.outcome.watch.floor {
+            let what = format!(
+                "at the end {healthy} healthy instances get requests, of {}",
+                self.outcome.watch.floor
+            );
+            self.violated("I1", what);
+        }
+    }
+
+    fn live_is_unsound(&self) -> bool {
+        let Some(live) = &self.live else { return false };
+        let Some(manifest) = manifest(self.after, &self.place, live.release) else {
+            return true;
+        };
+        let version = &manifest.artifact.version_id;
+        let mut uploads = self.after.uploads.iter();
+        let upload = uploads.find(|upload| upload.version_id == *version);
+        let behaviour = upload.and_then(|upload| Behaviour::named(&upload.behaviour));
+        let is_gone = self.suffers(|action| matches!(action, Action::DeleteArtifact));
+        is_gone || !behaviour.is_some_and(Behaviour::is_sound)
+    }
+}
+
+fn is_outcome(kind: &str) -> bool {
+    !["started", "needsAttention"].contains(&kind)
+}
+
+fn live(estate: &Estate, place: &Place) -> Option<Live> {
+    let record = estate.services.s3.get(LEDGER, &live_key(place))?;
+    serde_json::from_slice(record).ok()
+}
+
+fn manifest(estate: &Estate, place: &Place, release: ReleaseNumber) -> Option<Manifest> {
+    let key = exuvia_core::manifest::manifest_key(place, release);
+    serde_json::from_slice(estate.services.s3.get(LEDGER, &key)?).ok()
+}
+
+/// What was published since.
+fn told(before: &Estate, after: &Estate) -> Vec<Told> {
+    let published = &after.services.sns.published[before.services.sns.published.len()..];
+    published
+        .iter()
+        .map(|published| {
+            let message: Value = serde_json::from_str(&published.message).unwrap_or_default();
+            let context = &message["metadata"]["additionalContext"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            Told {
+                at: published.at,
+                id: text(&message["id"]),
+                kind: text(&context["kind"]),
+                release: text(&context["release"]).parse().ok(),
+                execution: text(&context["execution"]),
+                description: text(&message["content"]["description"]),
+            }
+        })
+        .collect()
+}
