@@ -125,7 +125,7 @@ impl Definition {
     }
 }
 
-/// As CloudFormation puts them in: into the text, without a look at what is around.
+/// As `CloudFormation` puts them in: into the text, without a look at what is around.
 fn substitute(text: &str, substitutions: &BTreeMap<String, String>) -> Result<String, ParseError> {
     let mut parts = text.split("${");
     let mut substituted = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! JSONata expressions.
+//! Expressions, in `JSONata`.
 //!
 //! An expression is parsed once. Most only name a value (`$deploy.app`, `$states.result.Payload`): those are looked up
 //! without the evaluator. For the others only what they name is given to it.

@@ -243,9 +243,9 @@ impl<H: Host> Visit<'_, H> {
     }
 
     async fn task<'t>(&mut self, task: &'t Task) -> Result<Exit<'t>, Failure> {
-        let mut retries = vec![0; task.retry.len()];
+        let mut counts = vec![0; task.retry.len()];
         loop {
-            self.context["State"]["RetryCount"] = retries.iter().sum::<u32>().into();
+            self.context["State"]["RetryCount"] = counts.iter().sum::<u32>().into();
             let failure = match self.attempt(task).await {
                 Ok(exit) => return Ok(exit),
                 Err(failure) => failure,
@@ -254,12 +254,12 @@ impl<H: Host> Visit<'_, H> {
             let retrier = task
                 .retry
                 .iter()
-                .zip(&mut retries)
+                .zip(&mut counts)
                 .find(|(retrier, _)| error::takes(&retrier.errors, &failure.error));
             match retrier {
-                Some((retrier, retries)) if *retries < retrier.max_attempts => {
-                    let delay = retrier.delay(*retries);
-                    *retries += 1;
+                Some((retrier, count)) if *count < retrier.max_attempts => {
+                    let delay = retrier.delay(*count);
+                    *count += 1;
                     let delay = if retrier.jitter {
                         self.host.jitter(delay)
                     } else {
@@ -362,12 +362,10 @@ impl<H: Host> Visit<'_, H> {
         if output.as_ref().is_some_and(limit::is_too_much) {
             return Err(Failure::too_much(state, "an output"));
         }
-        let assigned = match assign
-            .map(|assign| self.evaluate(assign, &format!("{within}Assign"), scope))
-            .transpose()?
-        {
-            Some(Value::Object(assigned)) => assigned,
-            _ => return Ok((output, Variables::new())),
+        let assigned =
+            assign.map(|assign| self.evaluate(assign, &format!("{within}Assign"), scope));
+        let Some(Value::Object(assigned)) = assigned.transpose()? else {
+            return Ok((output, Variables::new()));
         };
         if limit::is_too_much(&assigned) {
             return Err(Failure::too_much(state, "variables"));

@@ -39,17 +39,28 @@ fn what_is_to_be_substituted_must_be_given() {
     assert!(error.to_string().contains("Function}"), "{error}");
 }
 
-/// A definition with one thing in it that is not understood, and a word of what is said of it.
+/// Each is a definition with one thing in it that is not understood, and a word of what is said of it.
+fn are_refused(cases: impl IntoIterator<Item = (Value, &'static str)>) {
+    for (definition, word) in cases {
+        match parse(&definition) {
+            Ok(_) => panic!("understood: {definition}"),
+            Err(error) => assert!(
+                error.to_string().contains(word),
+                "{error} does not say {word}"
+            ),
+        }
+    }
+}
+
 #[test]
-fn whatever_is_not_understood_is_refused() {
-    let with = |fields| definition("T", json!({"T": task(fields)}));
+fn what_is_not_understood_of_a_machine_is_refused() {
     let state = |state| definition("S", json!({"S": state}));
     let top = |name: &str, value: Value| {
         let mut definition = definition("Done", json!({}));
         definition[name] = value;
         definition
     };
-    let cases = [
+    are_refused([
         (top("QueryLanguage", json!("JSONPath")), "JSONPath"),
         (top("Version", json!("1.0")), "Version"),
         (top("StartAt", json!("Nowhere")), "Nowhere"),
@@ -77,6 +88,13 @@ fn whatever_is_not_understood_is_refused() {
             ),
             "`No`",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_not_understood_of_a_task_is_refused() {
+    let with = |fields| definition("T", json!({"T": task(fields)}));
+    are_refused([
         (with(json!({"HeartbeatSeconds": 5})), "HeartbeatSeconds"),
         (with(json!({"End": true})), "End"),
         (
@@ -159,14 +177,5 @@ fn whatever_is_not_understood_is_refused() {
             ),
             "$states.result",
         ),
-    ];
-    for (definition, word) in cases {
-        match parse(&definition) {
-            Ok(_) => panic!("understood: {definition}"),
-            Err(error) => assert!(
-                error.to_string().contains(word),
-                "{error} does not say {word}"
-            ),
-        }
-    }
+    ]);
 }

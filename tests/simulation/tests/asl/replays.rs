@@ -54,7 +54,7 @@ fn entered(kind: &'static str, name: &str, input: &str) -> (&'static str, Value)
     )
 }
 
-fn exited(kind: &'static str, name: &str, output: &str, assigned: Value) -> (&'static str, Value) {
+fn exited(kind: &'static str, name: &str, output: &str, assigned: &Value) -> (&'static str, Value) {
     (
         kind,
         json!({"stateExitedEventDetails": {"name": name, "output": output, "assignedVariables": assigned}}),
@@ -120,7 +120,7 @@ fn of_aws() -> Vec<(&'static str, Value)> {
             "TaskStateExited",
             "Ask",
             r#"{"Error": "States.Timeout", "Cause": ""}"#,
-            json!({"seconds": "0"}),
+            &json!({"seconds": "0"}),
         ),
         entered(
             "FailStateEntered",
@@ -153,21 +153,21 @@ fn of_ministack() -> Vec<(&'static str, Value)> {
             "TaskStateExited",
             "Ask",
             "{\"seconds\": 5.0}",
-            json!(null),
+            &json!(null),
         )),
         entered("WaitStateEntered", "Rest", "{\"seconds\": 5}"),
         without(exited(
             "WaitStateExited",
             "Rest",
             "{\"seconds\": 5}",
-            json!(null),
+            &json!(null),
         )),
         entered("SucceedStateEntered", "Done", "{\"seconds\": 5}"),
         without(exited(
             "SucceedStateExited",
             "Done",
             "{\"seconds\": 5}",
-            json!(null),
+            &json!(null),
         )),
         ended("{\"seconds\": 5}"),
     ]
@@ -203,7 +203,7 @@ fn what_is_as_it_should_be() {
                 "TaskStateExited",
                 "Ask",
                 r#"{"Error": "States.Timeout", "Cause": "why"}"#,
-                json!(null),
+                &json!(null),
             ),
             entered(
                 "FailStateEntered",
@@ -294,7 +294,7 @@ fn what_is_not_as_it_should_be() {
                 "TaskStateExited",
                 "Ask",
                 r#"{"Error": "States.Timeout", "Cause": ""}"#,
-                json!({"seconds": "1"}),
+                &json!({"seconds": "1"}),
             ),
             "assigned {\"seconds\":0}",
         ),
@@ -309,7 +309,7 @@ fn what_is_not_as_it_should_be() {
         (
             of_ministack(),
             4,
-            exited("TaskStateExited", "Ask", "{\"seconds\": 6}", json!(null)),
+            exited("TaskStateExited", "Ask", "{\"seconds\": 6}", &json!(null)),
             "TaskStateExited `Ask`",
         ),
         (

@@ -138,19 +138,15 @@ async fn an_expression_must_give_a_value() {
             json!({"Ask": task(json!({"Arguments": {"FunctionName": "f", "Payload": payload}}))});
         let host = Scripted::new([]);
         let ending = host.run(&machine("Ask", states), input.clone()).await;
-        match expected {
-            Some(value) => assert_eq!(host.invoked.borrow()[0].2["v"], value, "{expression}"),
-            None => {
-                assert!(
-                    matches!(&ending, Ending::Failed(failure) if failure.error == "States.QueryEvaluationError")
-                );
-                assert_eq!(
-                    host.events.borrow()[1],
-                    "evaluation failed Ask Arguments/Payload/v States.QueryEvaluationError",
-                    "{expression}"
-                );
-            }
+        if let Some(value) = expected {
+            assert_eq!(host.invoked.borrow()[0].2["v"], value, "{expression}");
+            continue;
         }
+        assert!(
+            matches!(&ending, Ending::Failed(failure) if failure.error == "States.QueryEvaluationError")
+        );
+        let event = "evaluation failed Ask Arguments/Payload/v States.QueryEvaluationError";
+        assert_eq!(host.events.borrow()[1], event, "{expression}");
     }
 }
 
