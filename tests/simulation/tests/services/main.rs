@@ -1,13 +1,9 @@
-//! The services in memory, called by the functions' own code through the real SDK clients.
+//! The services in memory, called by the functions' own code through the real SDK clients, and by hand where only the
+//! protocol shows what is answered.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod aws;
-mod cost;
-
-use crate::aws::Aws;
-
-#[tokio::test]
-async fn dump() {
-    let aws = Aws::new();
-    aws.dump().await;
-}
+mod conditions;
+mod notices;
+mod objects;
+mod settings;

@@ -4,7 +4,6 @@
 //! Errors: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use http::Method;
 use jiff::Timestamp;
@@ -29,7 +28,7 @@ const HEADERS: [&str; 11] = [
 ];
 const CHECKSUM: &str = "x-amz-checksum-crc32";
 
-struct Failure {
+pub(super) struct Failure {
     status: u16,
     code: &'static str,
     message: String,
@@ -37,7 +36,7 @@ struct Failure {
 }
 
 impl Failure {
-    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -46,7 +45,7 @@ impl Failure {
         }
     }
 
-    fn not_implemented(what: impl Into<String>) -> Self {
+    pub(super) fn not_implemented(what: impl Into<String>) -> Self {
         let what = what.into();
         let message = format!("the simulation does not implement {what}");
         Self::new(501, "NotImplemented", message)
@@ -63,11 +62,11 @@ impl Failure {
 }
 
 /// One request, taken apart.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     request: &'a Request,
-    bucket: String,
+    pub(super) bucket: String,
     key: String,
-    query: BTreeMap<String, String>,
+    pub(super) query: BTreeMap<String, String>,
 }
 
 impl<'a> Call<'a> {
@@ -83,7 +82,7 @@ impl<'a> Call<'a> {
     }
 
     /// Fails if the request says more than these.
-    fn only(&self, query: &[&str], headers: &[&str]) -> Result<(), Failure> {
+    pub(super) fn only(&self, query: &[&str], headers: &[&str]) -> Result<(), Failure> {
         let known = |name: &&str| !query.contains(name) && *name != "x-id";
         if let Some(name) = self.query.keys().map(String::as_str).find(known) {
             let method = self.request.method();
@@ -241,7 +240,7 @@ impl S3 {
             body: call.request.body().clone(),
             etag: self.next_etag(),
             kms_key,
-            content_type: call.header("content-type").unwrap_or(BINARY).to_owned(),
+            media_type: call.header("content-type").unwrap_or(BINARY).to_owned(),
             checksum: call.header(CHECKSUM).map(ToOwned::to_owned),
         };
         let mut headers = encryption_headers(&content.kms_key);
@@ -266,75 +265,6 @@ impl S3 {
             ("x-amz-version-id", id),
         ];
         Ok(respond(204, &headers, Vec::new()))
-    }
-
-    /// `ListObjectsV2`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
-    fn list_objects(&self, call: &Call) -> Result<Response, Failure> {
-        let parameters = [
-            "list-type",
-            "prefix",
-            "start-after",
-            "continuation-token",
-            "max-keys",
-        ];
-        call.only(&parameters, &[])?;
-        let parameter = |name: &str| call.query.get(name).map(String::as_str);
-        if parameter("list-type") != Some("2") {
-            return Err(Failure::not_implemented("lists that are not of type 2"));
-        }
-        let invalid = |message| Failure::new(400, "InvalidArgument", message);
-        let most = match parameter("max-keys").map(str::parse) {
-            None => self.page_size,
-            Some(Ok(wanted)) => self.page_size.min(wanted),
-            Some(Err(_)) => {
-                return Err(invalid(
-                    "Provided max-keys not an integer or within integer range",
-                ));
-            }
-        };
-        let prefix = parameter("prefix").unwrap_or_default();
-        let after = match parameter("continuation-token") {
-            Some(token) => Some(
-                last_key(token)
-                    .ok_or_else(|| invalid("The continuation token provided is incorrect"))?,
-            ),
-            None => parameter("start-after").map(ToOwned::to_owned),
-        };
-        let mut objects = self
-            .live(&call.bucket, prefix)
-            .filter(|(key, ..)| after.as_deref().is_none_or(|after| *key > after));
-        let page: Vec<_> = objects.by_ref().take(most).collect();
-        let more = most > 0 && objects.next().is_some();
-
-        let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
-             <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>{}</Name>\
-             <Prefix>{}</Prefix><KeyCount>{}</KeyCount><MaxKeys>{most}</MaxKeys><IsTruncated>{more}</IsTruncated>",
-            wire::escape(&call.bucket),
-            wire::escape(prefix),
-            page.len(),
-        );
-        if let Some((last, ..)) = page.last().filter(|_| more) {
-            let token = token(last);
-            let _ = write!(
-                xml,
-                "<NextContinuationToken>{token}</NextContinuationToken>"
-            );
-        }
-        for (key, written_at, content) in page {
-            let _ = write!(
-                xml,
-                "<Contents><Key>{}</Key><LastModified>{}.000Z</LastModified><ETag>{}</ETag><Size>{}</Size>\
-                 <StorageClass>STANDARD</StorageClass></Contents>",
-                wire::escape(key),
-                written_at.strftime("%Y-%m-%dT%H:%M:%S"),
-                wire::escape(&content.etag),
-                content.body.len(),
-            );
-        }
-        xml.push_str("</ListBucketResult>");
-        let headers = [("content-type", "application/xml")];
-        Ok(wire::response(200, &headers, xml))
     }
 }
 
@@ -385,7 +315,7 @@ fn content_headers(version: &Version, content: &Content) -> Headers {
     headers.extend([
         ("accept-ranges", "bytes".to_owned()),
         ("content-length", content.body.len().to_string()),
-        ("content-type", content.content_type.clone()),
+        ("content-type", content.media_type.clone()),
         ("etag", content.etag.clone()),
         ("last-modified", http_date(version.written_at)),
         ("x-amz-version-id", version.id.clone()),
@@ -415,20 +345,4 @@ fn http_date(time: Timestamp) -> String {
     let printed = DateTimePrinter::new().timestamp_to_rfc9110_string(&time);
     // It knows no years before 0.
     printed.unwrap_or_default()
-}
-
-/// What continues a list after a key: opaque, as S3's is.
-fn token(key: &str) -> String {
-    key.bytes().fold(String::new(), |mut token, byte| {
-        let _ = write!(token, "{byte:02x}");
-        token
-    })
-}
-
-fn last_key(token: &str) -> Option<String> {
-    let digits = token.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
-    String::from_utf8(bytes?).ok()
 }

@@ -1,6 +1,7 @@
 //! S3: versioned buckets, encrypted with a KMS key by default.
 
 mod answer;
+mod list;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ pub struct Content {
     pub etag: String,
     /// ARN.
     pub kms_key: String,
-    content_type: String,
+    media_type: String,
     /// CRC-32, if it was uploaded with one.
     checksum: Option<String>,
 }
@@ -71,7 +72,7 @@ impl S3 {
             body,
             etag: self.next_etag(),
             kms_key: kms_key.to_owned(),
-            content_type: "binary/octet-stream".to_owned(),
+            media_type: "binary/octet-stream".to_owned(),
             checksum: None,
         };
         self.write(bucket, key, Some(content), now)
