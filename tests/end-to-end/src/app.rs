@@ -1,6 +1,7 @@
 //! An app in an environment: made, deployed to and looked at as its owner would.
 
 mod seen;
+mod simulated;
 
 use std::time::{Duration, Instant};
 

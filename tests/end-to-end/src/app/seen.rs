@@ -98,7 +98,8 @@ impl App {
     }
 
     /// Asserts that nothing is there besides the live release's fleet (or nothing at all), and that it is whole:
-    /// the rule names it alone, nothing is held or locked, and the ledger says so.
+    /// the rule names it alone, nothing is held or locked, and the ledger says so. It is what a scenario ends with, so
+    /// here its executions are held against the simulation, too.
     pub async fn is_clean(&self, live: Option<u32>) {
         let live: Vec<ReleaseNumber> = live
             .map(|n| ReleaseNumber::try_from(n).unwrap())
@@ -166,6 +167,8 @@ impl App {
             let record = self.ledger("live.json").await;
             assert_eq!(record["release"], live.get());
         }
+
+        self.goes_as_simulated().await;
     }
 
     /// The listener rule's weights, by release.
