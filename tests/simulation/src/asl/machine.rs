@@ -1,3 +1,5 @@
+//! Goes from state to state.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
