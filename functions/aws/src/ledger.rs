@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use exuvia_core::error::StepError;
-use exuvia_core::manifest::{self, BootReport, Live, Manifest};
+use exuvia_core::manifest::{self, BootReport, Live, Manifest, Recovery};
 use exuvia_core::name::{Place, ReleaseNumber};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -146,6 +146,18 @@ impl Ledger {
             }
         }
         Ok(reports)
+    }
+
+    /// What puts an execution in order, or has: it is over, even if it is redriven.
+    pub async fn recovery(
+        &self,
+        place: &Place,
+        execution_name: &str,
+    ) -> Result<Option<Recovery>, StepError> {
+        let found = self
+            .get(&manifest::recovered_key(place, execution_name))
+            .await?;
+        Ok(found.map(|found| found.value))
     }
 
     /// Records something under a key, once; what is there now, from this call or from an earlier one.

@@ -70,6 +70,11 @@ pub enum StepError {
         "this execution no longer holds the lock of {place}; {holder} does. It leaves the traffic and the live fleet alone"
     )]
     LockLost { place: Place, holder: String },
+    /// Start a new execution.
+    #[error(
+        "this execution was cut off, and {by} has put {place} in order after it: it cannot go on. Start a new execution with the same input"
+    )]
+    AlreadyRecovered { place: Place, by: String },
     /// Change the priority, or remove the other rule.
     #[error(
         "the listener's rule at priority {priority} forwards elsewhere ({rule}). Give the target a priority of its own, or remove that rule"
@@ -143,6 +148,7 @@ impl StepError {
             Self::NothingLive(_) => "NothingLive",
             Self::LockTimeout { .. } => "LockTimeout",
             Self::LockLost { .. } => "LockLost",
+            Self::AlreadyRecovered { .. } => "AlreadyRecovered",
             Self::PriorityTaken { .. } => "PriorityTaken",
             Self::ListenerChanged { .. } => "ListenerChanged",
             Self::NameTaken { .. } => "NameTaken",
@@ -157,7 +163,7 @@ impl StepError {
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -170,6 +176,7 @@ pub const NAMES: [&str; 21] = [
     "NothingLive",
     "LockTimeout",
     "LockLost",
+    "AlreadyRecovered",
     "PriorityTaken",
     "ListenerChanged",
     "NameTaken",

@@ -90,7 +90,7 @@ pub struct Verdict {
 }
 
 /// A describe may lag what was created by about this much; until then, what is missing may yet appear.
-const SETTLE_SECONDS: i64 = 60;
+pub const SETTLE_SECONDS: i64 = 60;
 
 /// How many instances may be launched beyond those wanted before a group is taken to replace them in a loop:
 /// half as many again, and at least two, so that one instance lost by chance fails no deploy.

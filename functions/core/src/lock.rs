@@ -13,6 +13,7 @@ pub struct Claim {
     /// The execution's ARN.
     pub execution: String,
     /// The time of the upload that started it, else of the execution's start.
+    #[serde(alias = "started")]
     pub since: Timestamp,
 }
 

@@ -54,6 +54,15 @@ pub struct Live {
     pub since: Timestamp,
 }
 
+/// `<app>/<environment>/recovered/<execution's name>.json`: an execution that was cut off, and what puts it in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// The ARN of the execution that puts it in order.
+    pub by: String,
+    pub at: Timestamp,
+}
+
 /// What an instance wrote to `<app>/<environment>/boot/000042/<instance-id>.json` when its boot failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,6 +134,11 @@ pub fn waiting_key(place: &Place) -> String {
 /// What the keys of a release's boot reports begin with.
 pub fn boot_prefix(place: &Place, release: ReleaseNumber) -> String {
     format!("{place}/boot/{}/", release.padded())
+}
+
+/// Where a recovery notes that it puts an execution in order: that one is over, even if it is redriven.
+pub fn recovered_key(place: &Place, execution_name: &str) -> String {
+    format!("{place}/recovered/{execution_name}.json")
 }
 
 /// Where the final outcome of an execution is recorded; `place` is what it could be told of it.

@@ -74,7 +74,8 @@ impl Why {
 }
 
 /// A notice, before it is put into anybody's format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Notice {
     pub kind: Kind,
     /// The same whenever this is told again.

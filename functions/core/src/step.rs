@@ -93,6 +93,13 @@ pub struct Recovered {
     pub cause: Option<String>,
 }
 
+impl Recovered {
+    /// The execution's name: the end of its ARN.
+    pub fn name(&self) -> &str {
+        self.execution.rsplit(':').next().unwrap_or(&self.execution)
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LockInput {

@@ -77,8 +77,14 @@ impl Handler {
                 let Some(token) = token else {
                     return Ok(None);
                 };
-                self.stop_waiting(place, execution, waiting).await?;
-                Ok(Some(LockOutput::Acquired { token }))
+                match self.enter(place, execution, waiting).await {
+                    Ok(()) => Ok(Some(LockOutput::Acquired { token })),
+                    // A step that fails leaves no lock behind; one that is tried again takes it again.
+                    Err(error) => {
+                        self.ledger.release_lock(place, &token).await?;
+                        Err(error)
+                    }
+                }
             }
             Decision::Wait { holder, announce } => {
                 let waited_seconds = now.duration_since(execution.start_time).as_secs();
@@ -111,6 +117,24 @@ impl Handler {
                     reason: format!("A newer deploy goes first: {by}"),
                 }))
             }
+        }
+    }
+
+    /// With the lock in hand: waits no longer, and makes sure that nobody has put things in order after this execution.
+    /// A recovery notes that before it gives the lock back.
+    async fn enter(
+        &self,
+        place: &Place,
+        execution: &Execution,
+        waiting: Option<Seen>,
+    ) -> Result<(), StepError> {
+        self.stop_waiting(place, execution, waiting).await?;
+        match self.ledger.recovery(place, &execution.name).await? {
+            None => Ok(()),
+            Some(recovery) => Err(StepError::AlreadyRecovered {
+                place: place.clone(),
+                by: recovery.by,
+            }),
         }
     }
 

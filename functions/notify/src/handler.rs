@@ -6,7 +6,7 @@ use exuvia_aws::topic::Topic;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::outcome_key;
-use exuvia_core::notice::{Kind, Notice};
+use exuvia_core::notice::Notice;
 use exuvia_core::step::{NotifyInput, NotifyOutput};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,15 +16,12 @@ pub struct Handler {
     topic: Topic,
 }
 
-/// What is kept of an outcome.
+/// What is kept of an outcome: the whole of it, so that whoever publishes it says the same.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Outcome {
-    id: String,
-    kind: Kind,
-    title: String,
-    description: String,
-    execution: String,
+    #[serde(flatten)]
+    notice: Notice,
     at: Timestamp,
     /// SNS's id of the message; absent until it was published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,21 +43,18 @@ impl Handler {
             self.topic.publish(&notice).await?;
             return Ok(NotifyOutput { id: notice.id });
         }
+        let id = notice.id.clone();
         let key = outcome_key(notice.place.as_ref(), notice.execution_name());
         let outcome = Outcome {
-            id: notice.id.clone(),
-            kind: notice.kind,
-            title: notice.title.clone(),
-            description: notice.description.clone(),
-            execution: notice.execution.clone(),
+            notice,
             at: input.now,
             message_id: None,
         };
         let mut recorded = self.ledger.record(&key, outcome).await?;
         if recorded.message_id.is_none() {
-            recorded.message_id = Some(self.topic.publish(&notice).await?);
+            recorded.message_id = Some(self.topic.publish(&recorded.notice).await?);
             self.ledger.amend(&key, &recorded).await?;
         }
-        Ok(NotifyOutput { id: notice.id })
+        Ok(NotifyOutput { id })
     }
 }

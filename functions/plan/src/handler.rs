@@ -8,7 +8,7 @@ use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
-use exuvia_core::manifest::{Manifest, SCHEMA};
+use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus};
 use exuvia_core::{capacity, traffic};
@@ -48,6 +48,12 @@ impl Handler {
         let seen = self.look(&place, &input.deploy).await?;
         if let Some(recovered) = &input.deploy.recovers {
             let release = self.release_of(&place, &seen, &recovered.execution).await?;
+            let key = recovered_key(&place, recovered.name());
+            let note = Recovery {
+                by: input.execution.arn.clone(),
+                at: input.now,
+            };
+            self.ledger.record(&key, note).await?;
             let reason = format!("Putting things in order after {}", recovered.execution);
             return Ok(seen.output(PlanStatus::Recover, release.as_ref(), 0, reason));
         }

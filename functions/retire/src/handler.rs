@@ -5,8 +5,10 @@ use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
+use exuvia_core::health::SETTLE_SECONDS;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::step::{RetireInput, RetireOutput, RetireStatus};
+use jiff::Timestamp;
 
 /// What termination hooks and slow shutdowns may take beyond the deregistration delay, in seconds.
 const GRACE: i64 = 1_800;
@@ -30,7 +32,7 @@ impl Handler {
         let waited = input.now.duration_since(input.since).as_secs();
         let mut left = Vec::new();
         for release in input.releases {
-            let (remains, drain) = self.shed(&input.place, release).await?;
+            let (remains, drain) = self.shed(&input.place, release, input.now).await?;
             let Remains::Something(state) = remains else {
                 continue;
             };
@@ -60,6 +62,7 @@ impl Handler {
         &self,
         place: &Place,
         release: ReleaseNumber,
+        now: Timestamp,
     ) -> Result<(Remains, u32), StepError> {
         let manifest = self.ledger.manifest(place, release).await?;
         let drain = manifest.target.timeouts.drain_seconds;
@@ -68,7 +71,16 @@ impl Handler {
             .find(&manifest.target.listener_arn, place)
             .await?;
         match rule.and_then(|rule| rule.weight_of(release)) {
-            None => Ok((self.fleets.shed(place, release).await?, drain)),
+            None => {
+                let remains = self.fleets.shed(place, release).await?;
+                let age = now.duration_since(manifest.created_at).as_secs();
+                if remains == Remains::Nothing && age < SETTLE_SECONDS {
+                    let state =
+                        format!("what was created for release {release} may not be listed yet");
+                    return Ok((Remains::Something(state), drain));
+                }
+                Ok((remains, drain))
+            }
             Some(0) => {
                 let state = format!("release {release} is still named by the listener's rule");
                 Ok((Remains::Something(state), drain))

@@ -1,5 +1,7 @@
 //! Moves the pointer: gives the new fleet its share, commits to it, or goes back. Always under the lock.
 
+use std::collections::BTreeSet;
+
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::{Ledger, Tagged};
 use exuvia_aws::listener::{Listeners, Rule};
@@ -9,7 +11,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::health::{self, Status};
 use exuvia_core::lock::{Purpose, yields_to};
 use exuvia_core::manifest::{Live, Manifest};
-use exuvia_core::name::Place;
+use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice;
 use exuvia_core::step::{
     Context, Execution, LockToken, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
@@ -224,10 +226,7 @@ impl Handler {
         self.ledger.release_lock(place, &token).await?;
         Ok(ShiftTrafficOutput::RolledBack {
             live: keeper,
-            retire: standing
-                .into_keys()
-                .filter(|release| Some(*release) != keeper)
-                .collect(),
+            retire: all_but(keeper, standing.into_keys(), given_up.release),
             ending: notice::ending(&given_up.why, given_up.release, keeper),
         })
     }
@@ -254,14 +253,27 @@ impl Handler {
         let standing = self.fleets.standing(&given_up.place).await?;
         let record = self.ledger.live(&given_up.place).await?;
         let live = record.map(|record| record.value.release);
-        let retire = standing
+        let older = standing
             .into_keys()
-            .filter(|release| Some(*release) <= given_up.release && Some(*release) != live)
-            .collect();
+            .filter(|release| Some(*release) <= given_up.release);
+        let retire = all_but(live, older, given_up.release);
         Ok(ShiftTrafficOutput::RolledBack {
             live,
             retire,
             ending: notice::ending(&given_up.why, given_up.release, live),
         })
     }
+}
+
+/// What is to be shed: all that stands, and what is given up even where it is not listed, as it may only just have been
+/// created; but never what keeps the traffic.
+fn all_but(
+    keeper: Option<ReleaseNumber>,
+    standing: impl Iterator<Item = ReleaseNumber>,
+    given_up: Option<ReleaseNumber>,
+) -> Vec<ReleaseNumber> {
+    let all: BTreeSet<_> = standing.chain(given_up).collect();
+    all.into_iter()
+        .filter(|release| Some(*release) != keeper)
+        .collect()
 }
