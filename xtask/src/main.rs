@@ -9,12 +9,13 @@ mod image;
 mod lint;
 mod package;
 mod process;
+mod simulate;
 mod test;
 mod tools;
 mod ui;
 mod up;
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -43,6 +44,8 @@ enum Command {
     Down,
     /// Test it: lint, all tests, the end-to-end tests against a local AWS, and the demo
     Test,
+    /// Prove it: deploys in virtual time, under every fault
+    Simulate(simulate::Options),
     /// Check format, lints, dependencies, templates and the state machine
     Lint,
     /// Build the functions' zips for AWS
@@ -78,13 +81,14 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
         Command::Down => done(up::down(ui)),
         Command::Demo { speed } => interruptible(demo::run(ui, &demo, speed)),
         Command::Up(options) => interruptible(up::up(ui, &options)),
+        Command::Simulate(options) => interruptible(simulate::run(ui, &options)),
         Command::Test => interruptible(test::run(ui)),
     }
 }
 
 /// Runs it on this thread until it ends or somebody ends it; then all that it holds is dropped, and with that
 /// every process that it started ends.
-fn interruptible(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+fn interruptible<T: Termination>(work: impl Future<Output = Result<T>>) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -94,7 +98,7 @@ fn interruptible(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! {
-            result = work => result.map(|()| ExitCode::SUCCESS),
+            result = work => result.map(Termination::report),
             _ = interrupt.recv() => Ok(ExitCode::from(130)),
             _ = terminate.recv() => Ok(ExitCode::from(143)),
             _ = hangup.recv() => Ok(ExitCode::from(129)),
