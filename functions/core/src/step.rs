@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::artifact::Pinned;
 use crate::lock::{Claim, Purpose};
+use crate::manifest::Live;
 use crate::name::{AppName, Environment, Place, ReleaseNumber, Version};
 use crate::notice::Kind;
 use crate::target::Target;
@@ -280,9 +281,22 @@ pub struct RollBackInput {
     /// The release that is given up, if there is one.
     pub release: Option<ReleaseNumber>,
     pub execution: Execution,
+    /// The ARN of the execution that is put in order, if this is a recovery.
+    #[serde(default)]
+    pub recovers: Option<String>,
     pub now: Timestamp,
     /// What led there.
     pub why: Why,
+}
+
+impl RollBackInput {
+    /// The release that the outcome is about. A recovery that failed in Plan was not told it; but what has been made
+    /// live by the execution that it puts in order is that one's.
+    pub fn subject(&self, live: Option<&Live>) -> Option<ReleaseNumber> {
+        let whose = self.recovers.as_ref().unwrap_or(&self.execution.arn);
+        let made_live = live.filter(|live| live.execution == *whose);
+        self.release.or(made_live.map(|live| live.release))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -312,6 +326,8 @@ pub enum ShiftTrafficOutput {
     },
     Committed,
     RolledBack {
+        /// The release that the outcome is about, if there is one.
+        release: Option<ReleaseNumber>,
         /// The release that has the traffic, if any has.
         live: Option<ReleaseNumber>,
         /// Fleets that nothing points to.

@@ -180,6 +180,7 @@ impl Handler {
         let standing = self.fleets.standing(place).await?;
         let record = self.ledger.live(place).await?;
         let committed = record.as_ref().map(|record| record.value.release);
+        let subject = given_up.subject(record.as_ref().map(|record| &record.value));
         // Any manifest of the place tells its listener: a target that moved to another is refused while one is live.
         let known = committed
             .or(given_up.release)
@@ -225,9 +226,10 @@ impl Handler {
         }
         self.ledger.release_lock(place, &token).await?;
         Ok(ShiftTrafficOutput::RolledBack {
+            release: subject,
             live: keeper,
             retire: all_but(keeper, standing.into_keys(), given_up.release),
-            ending: notice::ending(&given_up.why, given_up.release, keeper),
+            ending: notice::ending(&given_up.why, subject, keeper),
         })
     }
 
@@ -252,15 +254,17 @@ impl Handler {
     async fn leave(&self, given_up: &RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
         let standing = self.fleets.standing(&given_up.place).await?;
         let record = self.ledger.live(&given_up.place).await?;
+        let subject = given_up.subject(record.as_ref().map(|record| &record.value));
         let live = record.map(|record| record.value.release);
         let older = standing
             .into_keys()
             .filter(|release| Some(*release) <= given_up.release);
         let retire = all_but(live, older, given_up.release);
         Ok(ShiftTrafficOutput::RolledBack {
+            release: subject,
             live,
             retire,
-            ending: notice::ending(&given_up.why, given_up.release, live),
+            ending: notice::ending(&given_up.why, subject, live),
         })
     }
 }

@@ -93,6 +93,7 @@ impl Invocation {
             if fault.is_none() && state.is_down(&call.service) {
                 fault = Some(Action::ServerError);
             }
+            state.seen.tried_again |= fault.is_some();
             state.seen.calls.push(call.made(self, number));
             let mut time = || Duration::from_micros(state.random.u64(3_000..40_000));
             (time(), time(), fault)

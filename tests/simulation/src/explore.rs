@@ -144,10 +144,6 @@ fn faults_of(call: &CallMade) -> impl Iterator<Item = Fault> {
         })
 }
 
-fn is_kill(fault: &Fault) -> bool {
-    matches!(fault.what, Action::KillBefore | Action::KillAfter)
-}
-
 /// Every single fault at every point.
 pub fn singles(scenario: &str, points: &Points) -> Vec<Schedule> {
     let of_calls = points
@@ -166,23 +162,37 @@ pub fn singles(scenario: &str, points: &Points) -> Vec<Schedule> {
     });
     of_calls
         .chain(of_entries)
-        .map(|faults| Schedule {
-            scenario: scenario.to_owned(),
-            seed: 1,
-            faults,
-        })
+        .map(|faults| schedule_of(scenario, faults))
         .collect()
 }
 
-/// Every pair of a kill and another fault, in the order in which they happen.
-pub fn pairs(scenario: &str, points: &Points) -> Vec<Schedule> {
-    let kills: Vec<Fault> = points
-        .calls
+/// Operations that change nothing.
+fn is_read(call: &CallMade) -> bool {
+    ["Get", "Head", "List", "Describe"]
         .iter()
-        .flat_map(faults_of)
-        .filter(is_kill)
-        .collect();
-    let stops_and_uploads = points.entries.iter().flat_map(|visit| {
+        .any(|verb| call.operation.starts_with(verb))
+}
+
+/// The faults of a call that leave the world as no fault of a call beside it does.
+///
+/// A function that dies before its third call leaves what one leaves that dies after its second, and after a call that
+/// only reads what one leaves that dies before it. So it dies, hangs or goes on in a stopped execution before its first
+/// call, or after one that has changed something; a lost answer to a read is a connection that broke.
+fn distinct_faults_of(call: &CallMade) -> impl Iterator<Item = Fault> {
+    let (first, read) = (call.call == 1, is_read(call));
+    faults_of(call).filter(move |fault| match fault.what {
+        Action::KillBefore | Action::Stop => first,
+        Action::KillAfter | Action::Hang | Action::Lose => !read,
+        // The SDK's own retry hides these from the step.
+        Action::Throttle | Action::ServerError | Action::Reset => false,
+        _ => true,
+    })
+}
+
+/// Every pair of a kill and another fault, without those that come to the same (see [`distinct_faults_of`]).
+pub fn pairs(scenario: &str, points: &Points) -> Vec<Schedule> {
+    let of_calls: Vec<Fault> = points.calls.iter().flat_map(distinct_faults_of).collect();
+    let of_entries = points.entries.iter().flat_map(|visit| {
         let what = [
             Action::Stop,
             Action::Upload("good".to_owned()),
@@ -194,30 +204,68 @@ pub fn pairs(scenario: &str, points: &Points) -> Vec<Schedule> {
             at: Point::Entry(visit.clone()),
         })
     });
-    let others: Vec<Fault> = points
-        .calls
+    let kills = of_calls
         .iter()
-        .flat_map(faults_of)
-        // The SDK's own retry hides these from the step; alone they are tried at every call.
-        .filter(|fault| {
-            !matches!(
-                fault.what,
-                Action::Throttle | Action::ServerError | Action::Reset
-            )
-        })
-        .chain(stops_and_uploads)
-        .collect();
+        .filter(|fault| matches!(fault.what, Action::KillBefore | Action::KillAfter));
+    let others: Vec<Fault> = of_calls.iter().cloned().chain(of_entries).collect();
     kills
-        .iter()
         .flat_map(|kill| {
             let others = others.iter().filter(move |other| *other != kill);
-            others.map(move |other| Schedule {
-                scenario: scenario.to_owned(),
-                seed: 1,
-                faults: vec![kill.clone(), other.clone()],
-            })
+            others.map(move |other| schedule_of(scenario, vec![kill.clone(), other.clone()]))
         })
         .collect()
+}
+
+/// A recovery is cut off as well: every kill, hang and stop of what puts a stopped execution in order. `calls` and
+/// `entries` are those of a run with that stop.
+pub fn of_recovery(stopped: &Schedule, calls: &[CallMade], entries: &[Visit]) -> Vec<Schedule> {
+    let is_its = |visit: &Visit| visit.who == "r1";
+    let calls: Vec<CallMade> = calls
+        .iter()
+        .filter(|call| is_its(&call.visit))
+        .cloned()
+        .collect();
+    let entries: Vec<Visit> = entries
+        .iter()
+        .filter(|visit| is_its(visit))
+        .cloned()
+        .collect();
+    let points = Points::of(calls, entries, Duration::ZERO);
+    let of_calls = points.calls.iter().flat_map(distinct_faults_of);
+    let of_entries = points.entries.iter().flat_map(|visit| {
+        [Action::Stop, Action::Upload("good".to_owned())].map(|what| Fault {
+            what,
+            at: Point::Entry(visit.clone()),
+        })
+    });
+    of_calls
+        .chain(of_entries)
+        .map(|fault| {
+            let faults = stopped.faults.iter().cloned().chain([fault]).collect();
+            schedule_of(&stopped.scenario, faults)
+        })
+        .collect()
+}
+
+/// A scenario's execution stopped at the entry of each of its states.
+pub fn stops(scenario: &str, points: &Points) -> Vec<Schedule> {
+    let stop = |visit: &Visit| Fault {
+        what: Action::Stop,
+        at: Point::Entry(visit.clone()),
+    };
+    points
+        .entries
+        .iter()
+        .map(|visit| schedule_of(scenario, vec![stop(visit)]))
+        .collect()
+}
+
+fn schedule_of(scenario: &str, faults: Vec<Fault>) -> Schedule {
+    Schedule {
+        scenario: scenario.to_owned(),
+        seed: 1,
+        faults,
+    }
 }
 
 /// A random schedule: several faults, and other deploys meanwhile.

@@ -1,5 +1,8 @@
 //! What all schedules share: the parsed state machine, and the functions with their clients.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::Context;
 use exuvia_aws::{Region, Settings};
 
@@ -11,21 +14,20 @@ use crate::world::{ARTIFACTS, KEY, LEDGER, REGION, STATE_MACHINE, TOPIC};
 const DEFINITION: &str = include_str!("../../../statemachine/deploy.asl.json");
 
 pub struct Kit {
-    pub machine: Machine,
+    pub machine: Arc<Machine>,
     pub functions: Functions,
 }
 
 impl Kit {
-    pub async fn new() -> anyhow::Result<Self> {
-        let substitutions = STEPS
-            .into_iter()
-            .map(|(name, function)| (name.to_owned(), function.to_owned()));
-        let machine = Machine::parse(DEFINITION, &substitutions.collect())
-            .context("statemachine/deploy.asl.json")?;
+    /// Functions of their own: the SDK's clients of one region share a retry quota for as long as the process lives, so
+    /// every kit gets a region that nothing else has.
+    pub async fn new(machine: Arc<Machine>) -> anyhow::Result<Self> {
+        static KITS: AtomicU64 = AtomicU64::new(0);
+        let region = format!("{REGION}-{}", KITS.fetch_add(1, Ordering::Relaxed));
         let config = exuvia_aws::loader()
             .http_client(InProcess)
             .test_credentials()
-            .region(Region::new(REGION))
+            .region(Region::new(region))
             .endpoint_url("http://127.0.0.1:1")
             .load()
             .await;
@@ -44,4 +46,12 @@ impl Kit {
             functions: Functions::new(&config, &settings)?,
         })
     }
+}
+
+/// `deploy.asl.json`, its substitutions being the functions' names.
+pub fn machine() -> anyhow::Result<Machine> {
+    let substitutions = STEPS
+        .into_iter()
+        .map(|(name, function)| (name.to_owned(), function.to_owned()));
+    Machine::parse(DEFINITION, &substitutions.collect()).context("statemachine/deploy.asl.json")
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Parser;
-use exuvia_simulation::explore::{Points, pairs, random, singles};
+use exuvia_simulation::explore::{of_recovery, pairs, random, singles, stops};
 use exuvia_simulation::fault::Schedule;
 use exuvia_simulation::proof::{Bench, Failing, Ground, Proof, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
@@ -89,6 +89,19 @@ fn main() -> anyhow::Result<()> {
     if let Some(ground) = grounds.get("replace") {
         let pairs = every(pairs("replace", &ground.points), options.pairs);
         part("pairs", &|index| pairs[index].clone(), pairs.len())?;
+        let bench = Bench::new()?;
+        let cut_off = stops("replace", &ground.points)
+            .into_iter()
+            .flat_map(|stopped| {
+                let seen = bench.examine(ground, &stopped, false).outcome.seen;
+                of_recovery(&stopped, &seen.calls, &seen.entries)
+            });
+        let cut_off = every(cut_off.collect(), options.pairs);
+        part(
+            "cut off recoveries",
+            &|index| cut_off[index].clone(),
+            cut_off.len(),
+        )?;
     }
     let schedule = |index: usize| {
         let seed = options.seed + index as u64;

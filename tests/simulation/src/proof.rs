@@ -1,9 +1,10 @@
 //! Runs schedules on all processors, and looks into what they led to.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use anyhow::{Context, anyhow};
 use crate::explore::Points;
 use crate::fault::{Action, Fault, Point, Schedule};
 use crate::invariants::{essence, violations};
-use crate::kit::Kit;
+use crate::kit::{Kit, machine};
 use crate::run::{Outcome, run};
 use crate::scenario::{Scenario, empty_estate};
 use crate::world::{Estate, Violation};
@@ -42,7 +43,7 @@ pub struct Examined {
 /// A thread's own virtual time, and its own functions.
 pub struct Bench {
     runtime: tokio::runtime::Runtime,
-    kit: Rc<Kit>,
+    kit: RefCell<Rc<Kit>>,
 }
 
 impl Bench {
@@ -51,7 +52,8 @@ impl Bench {
             .enable_time()
             .start_paused(true)
             .build()?;
-        let kit = Rc::new(runtime.block_on(Kit::new())?);
+        let kit = runtime.block_on(Kit::new(Arc::new(machine()?)))?;
+        let kit = RefCell::new(Rc::new(kit));
         Ok(Self { runtime, kit })
     }
 
@@ -111,8 +113,16 @@ impl Bench {
     }
 
     fn run(&self, estate: Estate, opening: &[Fault], schedule: &Schedule, tells: bool) -> Outcome {
-        self.runtime
-            .block_on(run(&self.kit, estate, opening, schedule, tells))
+        let kit = Rc::clone(&self.kit.borrow());
+        let run = run(&kit, estate, opening, schedule, tells);
+        let outcome = self.runtime.block_on(run);
+        // What one schedule took of the SDK's retry quota, the next must not miss.
+        if outcome.seen.tried_again
+            && let Ok(fresh) = self.runtime.block_on(Kit::new(Arc::clone(&kit.machine)))
+        {
+            self.kit.replace(Rc::new(fresh));
+        }
+        outcome
     }
 
     /// The smallest schedule that violates the same invariant: without what is not needed.

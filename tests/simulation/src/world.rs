@@ -106,6 +106,8 @@ pub struct Seen {
     pub dead_letters: Vec<String>,
     /// Faults that happened.
     pub suffered: usize,
+    /// Whether the SDK had reason to try a call again.
+    pub tried_again: bool,
 }
 
 pub struct State {
