@@ -8,19 +8,24 @@ mod layers;
 mod ledger;
 mod log;
 mod machine;
+mod process;
 mod rootfs;
-mod work;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::{fs, io, process, thread};
+use std::process::Stdio;
+use std::{fs, io};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-pub use container::container_main_if_asked;
-use machine::{Machine, Stop};
+use log::Log;
+use machine::Description;
+use process::{Known, Process};
 
 /// Ports are taken from below Linux's ephemeral range (32768 and up), where no outgoing connection takes one
 /// between the moment it is found free and the moment that the application listens on it.
@@ -35,10 +40,22 @@ pub struct Settings {
     pub endpoint: String,
     /// How many times faster than real the cloud's time runs; delays shrink by it, within reason.
     pub speed: f64,
+    /// Whose end ends the machines.
+    pub lifeline: Lifeline,
+}
+
+/// Whose end ends the machines, however it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifeline {
+    /// This process's.
+    Process,
+    /// That of the process that holds the other end of this one's standard input: they go on while this process
+    /// is started again, which then finds them.
+    Stdin,
 }
 
 /// What is launched: the part of `RunInstances` that a boot depends on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
     /// `i-...`
     pub id: String,
@@ -64,12 +81,15 @@ enum Order {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// All machines. They die when this is dropped, and when this process does, however it does.
+/// All machines. They die when this is dropped, unless another [`Lifeline`] keeps them.
 pub struct Machines {
     orders: mpsc::UnboundedSender<Order>,
+    found: BTreeMap<String, SocketAddr>,
 }
 
 impl Machines {
+    /// Must be called from within a runtime.
+    ///
     /// # Errors
     /// If the state directory cannot be written to.
     pub fn new(settings: Settings, events: mpsc::UnboundedSender<Event>) -> io::Result<Self> {
@@ -77,8 +97,7 @@ impl Machines {
         Self::with_program(settings, events, PathBuf::from("/proc/self/exe"))
     }
 
-    /// With another `program` to hold containers: one whose `main` begins with
-    /// [`container_main_if_asked`].
+    /// With another `program` to be the machines: one whose `main` begins with [`main_if_asked`].
     ///
     /// # Errors
     /// As [`Machines::new`].
@@ -87,31 +106,38 @@ impl Machines {
         events: mpsc::UnboundedSender<Event>,
         program: PathBuf,
     ) -> io::Result<Self> {
-        let Settings {
-            state_dir,
-            endpoint,
-            speed,
-        } = settings;
-        let instances = state_dir.join("instances");
+        let instances = settings.state_dir.join("instances");
         fs::create_dir_all(&instances)?;
-        remove_leftovers(&instances)?;
-        let site = machine::Site {
-            // Containers run with another working directory.
-            instances: fs::canonicalize(instances)?,
-            s3: ledger::client(&endpoint),
-            pace: machine::Pace::new(speed),
+        let instances = fs::canonicalize(instances)?;
+        let found = process::find(&instances)?;
+        let addresses: BTreeMap<String, SocketAddr> = found
+            .iter()
+            .map(|(described, _)| (described.spec.id.clone(), described.addr))
+            .collect();
+        remove_leftovers(&instances, &addresses)?;
+        let held = match settings.lifeline {
+            Lifeline::Process => Some(io::pipe()?),
+            Lifeline::Stdin => None,
+        };
+        let site = Site {
+            instances,
             program,
+            settings,
+            held,
+            ports: Ports::skipping(addresses.values().copied().collect()),
         };
         let (orders, inbox) = mpsc::unbounded_channel();
-        // A process that asked to die with its parent dies with the parent's THREAD that started it. So one
-        // thread starts every container, and it lives as long as there are machines.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        thread::Builder::new()
-            .name("machines".to_owned())
-            .spawn(move || runtime.block_on(obey(inbox, site, events)))?;
-        Ok(Self { orders })
+        tokio::spawn(obey(inbox, site, found, events));
+        Ok(Self {
+            orders,
+            found: addresses,
+        })
+    }
+
+    /// The machines that an earlier process launched and that ran when this was made, by their ids. They are under
+    /// orders here now, and their end is told as any other's.
+    pub fn found(&self) -> &BTreeMap<String, SocketAddr> {
+        &self.found
     }
 
     /// Launches a machine; what becomes of it is told in events.
@@ -128,40 +154,122 @@ impl Machines {
     pub async fn shutdown(&self) {
         let (done, when_done) = oneshot::channel();
         self.order(Order::Shutdown(done));
-        // An error here means that the thread is gone already, and every machine with it.
+        // An error here means that they are gone already.
         let _ = when_done.await;
     }
 
     fn order(&self, order: Order) {
-        // As in `shutdown`: without the thread there are no machines to order about.
+        // As in `shutdown`: if nobody obeys, there are no machines to order about.
         let _ = self.orders.send(order);
     }
 }
 
-/// What a run that was killed left behind, apart from the logs.
-fn remove_leftovers(instances: &Path) -> io::Result<()> {
+/// Becomes a machine or a part of a container, and does not return, if this process was started to be one.
+///
+/// This must come first in `main`, before there is any thread.
+pub fn main_if_asked() {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = container::main_if_asked(&arguments) {
+        std::process::exit(code);
+    }
+    if let [asked, description] = arguments.as_slice()
+        && asked == process::MACHINE
+    {
+        let ended = machine::main(Path::new(description));
+        if let Err(error) = &ended {
+            eprintln!("exuvia: {}: {error}", Path::new(description).display());
+        }
+        std::process::exit(i32::from(ended.is_err()));
+    }
+}
+
+/// What machines that ended while nobody looked left behind, apart from the logs.
+fn remove_leftovers(instances: &Path, running: &BTreeMap<String, SocketAddr>) -> io::Result<()> {
     for instance in fs::read_dir(instances)? {
-        rootfs::remove_all(&instance?.path().join("work"))?;
+        let instance = instance?;
+        let id = instance.file_name();
+        if !id.to_str().is_some_and(|id| running.contains_key(id)) {
+            rootfs::remove_all(&instance.path().join("work"))?;
+        }
     }
     Ok(())
 }
 
+/// What all machines have in common.
+struct Site {
+    instances: PathBuf,
+    program: PathBuf,
+    settings: Settings,
+    /// None where the machines share standard input.
+    held: Option<(io::PipeReader, io::PipeWriter)>,
+    ports: Ports,
+}
+
+impl Site {
+    fn launch(&mut self, spec: Spec) -> io::Result<(Description, Process)> {
+        let addr = self.ports.next()?;
+        let directory = self.instances.join(&spec.id);
+        let described = Description {
+            spec,
+            addr,
+            endpoint: self.settings.endpoint.clone(),
+            speed: self.settings.speed,
+            log: directory.join("log"),
+        };
+        let Spec {
+            id,
+            launch_template_id,
+            launch_template_version,
+            ..
+        } = &described.spec;
+        fs::create_dir_all(&directory)?;
+        Log::create(&described.log)?.line(&format!(
+            "{id} at {addr}, from launch template {launch_template_id} version {launch_template_version}"
+        ));
+        let lifeline = match &self.held {
+            Some((reader, _)) => Stdio::from(reader.try_clone()?),
+            None => Stdio::inherit(),
+        };
+        let work = directory.join("work");
+        let process = Process::start(&self.program, &work, &described, lifeline)?;
+        Ok((described, process))
+    }
+}
+
+/// The machine from now to its end; its id.
+async fn follow(described: Description, mut process: Process) -> String {
+    process.ended().await;
+    let work = process.known.work().to_owned();
+    // It may be large.
+    let removed = tokio::task::spawn_blocking(move || rootfs::remove_all(&work)).await;
+    if !matches!(removed, Ok(Ok(()))) {
+        tracing::warn!("something of {} stays behind", described.spec.id);
+    }
+    if let Ok(log) = Log::create(&described.log) {
+        log.line("the machine is terminated");
+    }
+    described.spec.id
+}
+
 async fn obey(
     mut inbox: mpsc::UnboundedReceiver<Order>,
-    site: machine::Site,
+    mut site: Site,
+    found: Vec<(Description, Process)>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut stops: HashMap<String, watch::Sender<Stop>> = HashMap::new();
+    let mut known: HashMap<String, Known> = HashMap::new();
     let mut machines = JoinSet::new();
-    // Two runs at once on one machine begin in different places.
-    let mut ports = Ports::beginning_at(process::id());
+    for (described, process) in found {
+        known.insert(described.spec.id.clone(), process.known.clone());
+        machines.spawn(follow(described, process));
+    }
     let mut shutdown = None;
     loop {
         let order = tokio::select! {
             order = inbox.recv() => order,
             Some(gone) = machines.join_next() => {
                 if let Ok(id) = gone {
-                    stops.remove(&id);
+                    known.remove(&id);
                     let _ = events.send(Event::Died { id });
                 }
                 continue;
@@ -170,14 +278,11 @@ async fn obey(
         match order {
             Some(Order::Launch(spec)) => {
                 let id = spec.id.clone();
-                let launched = ports
-                    .next()
-                    .and_then(|addr| Ok((addr, Machine::new(&site, spec, addr)?)));
-                let event = match launched {
-                    Ok((addr, machine)) => {
-                        let (stop, stopped) = watch::channel(Stop::No);
-                        stops.insert(id.clone(), stop);
-                        machines.spawn(machine.live(stopped));
+                let event = match site.launch(spec) {
+                    Ok((described, process)) => {
+                        let addr = described.addr;
+                        known.insert(id.clone(), process.known.clone());
+                        machines.spawn(follow(described, process));
                         Event::Started { id, addr }
                     }
                     Err(error) => Event::LaunchFailed {
@@ -188,8 +293,8 @@ async fn obey(
                 let _ = events.send(event);
             }
             Some(Order::Terminate(id)) => {
-                if let Some(stop) = stops.get(&id) {
-                    stop.send_replace(Stop::Gently);
+                if let Some(machine) = known.get(&id) {
+                    machine.signal(Signal::SIGTERM);
                 }
             }
             Some(Order::Shutdown(done)) => {
@@ -199,8 +304,8 @@ async fn obey(
             None => break,
         }
     }
-    for stop in stops.values() {
-        stop.send_replace(Stop::AtOnce);
+    for machine in known.values() {
+        machine.signal(Signal::SIGINT);
     }
     machines.join_all().await;
     if let Some(done) = shutdown {
@@ -212,13 +317,18 @@ async fn obey(
 /// a machine that is gone must not reach another.
 struct Ports {
     next: u16,
+    /// Those of machines that may not listen yet.
+    taken: HashSet<SocketAddr>,
 }
 
 impl Ports {
-    fn beginning_at(seed: u32) -> Self {
-        let offset = seed.wrapping_mul(97) % u32::try_from(PORTS.len()).unwrap_or(1);
+    fn skipping(taken: HashSet<SocketAddr>) -> Self {
+        // Two runs at once on one machine begin in different places.
+        let places = u32::try_from(PORTS.len()).unwrap_or(1);
+        let offset = std::process::id().wrapping_mul(97) % places;
         Self {
             next: PORTS.start + u16::try_from(offset).unwrap_or(0),
+            taken,
         }
     }
 
@@ -229,7 +339,7 @@ impl Ports {
             if self.next == PORTS.end {
                 self.next = PORTS.start;
             }
-            if TcpListener::bind(addr).is_ok() {
+            if !self.taken.contains(&addr) && TcpListener::bind(addr).is_ok() {
                 return Ok(addr);
             }
         }

@@ -8,7 +8,8 @@ use exuvia_cloud::{
     balancer::Balancer,
     clock::Clock,
     ec2::Ec2,
-    face, instance,
+    face,
+    instance::{self, Lifeline},
     model::{Cloud, Settings},
     runtime::Runtime,
 };
@@ -39,11 +40,14 @@ struct Options {
     /// The cloud's time at the start [default: now]
     #[arg(long)]
     epoch: Option<Timestamp>,
+    /// Let instances go on when this ends unasked, until standard input ends: started again, this finds them
+    #[arg(long)]
+    instances_live_with_stdin: bool,
 }
 
 fn main() -> Result<()> {
-    // This program is also what holds each instance, and then it is nothing else.
-    instance::container_main_if_asked();
+    // This program is also what each instance is, and then it is nothing else.
+    instance::main_if_asked();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -81,6 +85,11 @@ async fn run(options: Options) -> Result<()> {
         state_dir: options.state_dir.clone(),
         endpoint: options.upstream.clone(),
         speed: options.speed,
+        lifeline: if options.instances_live_with_stdin {
+            Lifeline::Stdin
+        } else {
+            Lifeline::Process
+        },
     };
     let machines = instance::Machines::new(settings, sender)
         .with_context(|| format!("cannot keep instances in {}", options.state_dir.display()))?;

@@ -22,7 +22,6 @@ use super::layers;
 use super::ledger::{Ledger, download};
 use super::log::Log;
 use super::rootfs::Rootfs;
-use super::work::Work;
 
 /// The steps of a boot, by the names that its report has for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,8 @@ pub(super) fn ledger(tags: &BTreeMap<String, String>) -> Result<Ledger, String> 
 pub(super) struct Boot<'a> {
     pub(super) s3: &'a Client,
     pub(super) ledger: &'a Ledger,
-    pub(super) work: &'a Work,
+    /// The directory that the boot and the container use.
+    pub(super) work: &'a Path,
     pub(super) log: &'a Log,
     pub(super) instance_id: &'a str,
     pub(super) addr: SocketAddr,
@@ -112,7 +112,7 @@ impl Boot<'_> {
         if let Some(config) = &manifest.config {
             self.fetch(config, "config.env").await?;
         }
-        let work = self.work.clone();
+        let work = self.work.to_owned();
         let image = blocking(move || unpack(&work))
             .await
             .map_err(at(Step::Load))?;
@@ -128,10 +128,10 @@ impl Boot<'_> {
     }
 
     async fn fetch(&self, pinned: &Pinned, name: &str) -> Result<(), BootFailure> {
-        let path = self.work.path(name);
+        let path = self.work.join(name);
         let downloaded = download(self.s3, pinned, &path).await;
         downloaded.map_err(at(Step::Download))?;
-        let (work, name, expected) = (self.work.clone(), name.to_owned(), pinned.clone());
+        let (work, name, expected) = (self.work.to_owned(), name.to_owned(), pinned.clone());
         let verified = blocking(move || verify(&work, &name, &expected)).await;
         verified.map_err(at(Step::Verify))?;
         self.log.line(&format!(
@@ -148,11 +148,11 @@ impl Boot<'_> {
         manifest: &Manifest,
     ) -> Result<Result<Ready, BootFailure>, String> {
         let text = |error: io::Error| error.to_string();
-        let rootfs = Rootfs::new(self.work.path("rootfs"));
+        let rootfs = Rootfs::new(self.work.join("rootfs"));
         let user = command::user(&rootfs, &image.user)?;
         let mut environment = Environment::of(image, self.instance_id, &user.home);
         if manifest.config.is_some() {
-            let file = fs::read(self.work.path("config.env")).map_err(text)?;
+            let file = fs::read(self.work.join("config.env")).map_err(text)?;
             environment.read_file(&file)?;
         }
         environment.set("PORT", &self.addr.port().to_string());
@@ -183,10 +183,10 @@ impl Boot<'_> {
             environment: environment.into_pairs(),
             working_dir,
             user,
-            failure: self.work.path("failure"),
+            failure: self.work.join("failure"),
             parent: process::id(),
         };
-        let description = self.work.path("container.json");
+        let description = self.work.join("container.json");
         let file = File::options()
             .write(true)
             .create_new(true)
@@ -215,7 +215,7 @@ fn stop_signal(named: Option<&str>) -> Signal {
         .unwrap_or(Signal::SIGTERM)
 }
 
-/// Runs what would hold up the other machines, as they share a thread.
+/// Runs what takes long, so that the machine can be stopped meanwhile.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -225,12 +225,12 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn verify(work: &Work, name: &str, expected: &Pinned) -> Result<(), String> {
+fn verify(work: &Path, name: &str, expected: &Pinned) -> Result<(), String> {
     let what = format!("s3://{}/{}", expected.bucket, expected.key);
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut buffer = vec![0; 256 << 10];
-    let mut file = work.open(name).map_err(|error| error.to_string())?;
+    let mut file = File::open(work.join(name)).map_err(|error| error.to_string())?;
     loop {
         match file.read(&mut buffer).map_err(|error| error.to_string())? {
             0 => break,
@@ -256,13 +256,13 @@ fn verify(work: &Work, name: &str, expected: &Pinned) -> Result<(), String> {
     Ok(())
 }
 
-fn unpack(work: &Work) -> Result<Image, String> {
+fn unpack(work: &Path) -> Result<Image, String> {
     let text = |error: io::Error| error.to_string();
-    let archive = BufReader::new(work.open("archive").map_err(text)?);
+    let archive = BufReader::new(File::open(work.join("archive")).map_err(text)?);
     // What this machine's disk cannot hold fails by itself.
     let inspection = inspect(archive, u64::MAX).map_err(|error| error.to_string())?;
     layers::unpack(work, &inspection.image)
         .map_err(|error| format!("the image cannot be unpacked: {error}"))?;
-    fs::remove_file(work.path("archive")).map_err(text)?;
+    fs::remove_file(work.join("archive")).map_err(text)?;
     Ok(inspection.image)
 }

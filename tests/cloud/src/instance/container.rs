@@ -15,7 +15,7 @@
 mod init;
 mod keeper;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -82,39 +82,37 @@ impl Isolation {
     }
 }
 
-/// The command with which `program` becomes the keeper of the container described in the file `description`.
-pub(super) fn command(program: &Path, description: &Path) -> process::Command {
-    let mut command = process::Command::new(program);
+/// The command with which this program becomes the keeper of the container described in the file `description`.
+pub(super) fn command(description: &Path) -> process::Command {
+    // The program that runs now, even if a newer build has replaced its file.
+    let mut command = process::Command::new("/proc/self/exe");
     command.arg(KEEPER).arg(description);
     command
 }
 
-/// Becomes a container, and does not return, if this process was started to be one.
+/// Becomes part of a container, if these arguments ask for it: then, its exit code.
 ///
-/// This must come first in `main`, before there is any thread: a process with threads may not enter a user
-/// namespace.
-pub fn container_main_if_asked() {
-    let mut arguments = std::env::args_os().skip(1);
-    let asked = arguments.next().unwrap_or_default();
-    let description = arguments.next();
-    let isolation = arguments.next();
-    let code = match (asked.to_str(), description) {
-        (Some(KEEPER), Some(description)) => run(&description, |container| {
-            keeper::keep(container, &description)
-        }),
-        (Some(INIT), Some(description)) => run(&description, |container| {
-            let isolation = isolation.as_ref().and_then(|name| name.to_str());
+/// There must not be any thread yet: a process with threads may not enter a user namespace.
+pub(super) fn main_if_asked(arguments: &[OsString]) -> Option<i32> {
+    let [asked, description, isolation @ ..] = arguments else {
+        return None;
+    };
+    match asked.to_str() {
+        Some(KEEPER) => Some(run(description, |container| {
+            keeper::keep(container, description)
+        })),
+        Some(INIT) => Some(run(description, |container| {
+            let isolation = isolation.first().and_then(|name| name.to_str());
             let isolation = isolation.and_then(Isolation::named);
             init::become_command(container, isolation.ok_or("it was started by hand")?)
-        }),
-        _ => return,
-    };
-    process::exit(code);
+        })),
+        _ => None,
+    }
 }
 
 type Failure = Box<dyn std::error::Error>;
 
-fn run(description: &OsString, what: impl FnOnce(&Container) -> Result<i32, Failure>) -> i32 {
+fn run(description: &OsStr, what: impl FnOnce(&Container) -> Result<i32, Failure>) -> i32 {
     let container: Container = match fs::read(description)
         .map_err(Failure::from)
         .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))

@@ -16,17 +16,16 @@ use nix::unistd::{Uid, mkfifo};
 use tar::{Archive, Entry, EntryType};
 
 use super::rootfs::{Rootfs, remove_all};
-use super::work::Work;
 
 const BUFFER: usize = 256 << 10;
 /// Where layers wait for their turn.
 const LAYERS: &str = "layers";
 
 /// Unpacks the layers of `image` from the `archive` in `work` into the `rootfs` there.
-pub(super) fn unpack(work: &Work, image: &Image) -> io::Result<()> {
-    let rootfs = Rootfs::new(work.path("rootfs"));
+pub(super) fn unpack(work: &Path, image: &Image) -> io::Result<()> {
+    let rootfs = Rootfs::new(work.join("rootfs"));
     fs::create_dir_all(rootfs.root())?;
-    fs::create_dir_all(work.path(LAYERS))?;
+    fs::create_dir_all(work.join(LAYERS))?;
     take_out(work, image)?;
     let mut unpacker = Unpacker {
         rootfs: &rootfs,
@@ -35,18 +34,18 @@ pub(super) fn unpack(work: &Work, image: &Image) -> io::Result<()> {
         owners: Uid::effective().is_root(),
     };
     for layer in &image.layers {
-        let file = work.open(&file_name(image, &layer.path))?;
+        let file = File::open(work.join(file_name(image, &layer.path)))?;
         unpacker
             .apply(file)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", layer.path)))?;
     }
-    fs::remove_dir_all(work.path(LAYERS))?;
+    fs::remove_dir_all(work.join(LAYERS))?;
     unpacker.finish()
 }
 
 /// Layers may be in the archive in any order, and the archive can only be read from its start.
-fn take_out(work: &Work, image: &Image) -> io::Result<()> {
-    let source = BufReader::with_capacity(BUFFER, work.open("archive")?);
+fn take_out(work: &Path, image: &Image) -> io::Result<()> {
+    let source = BufReader::with_capacity(BUFFER, File::open(work.join("archive"))?);
     let mut archive = Archive::new(Decoder::detect(source)?);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -57,7 +56,7 @@ fn take_out(work: &Work, image: &Image) -> io::Result<()> {
             .collect();
         let Some(path) = path.to_str() else { continue };
         if entry.header().entry_type().is_file() && image.layers.iter().any(|l| l.path == path) {
-            let mut file = File::create(work.path(&file_name(image, path)))?;
+            let mut file = File::create(work.join(file_name(image, path)))?;
             io::copy(&mut entry, &mut file)?;
         }
     }

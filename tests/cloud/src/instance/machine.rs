@@ -1,31 +1,47 @@
-//! One machine, from its launch to its end.
+//! One machine, from its launch to its end: a process of its own, as an instance is a computer of its own.
+//!
+//! It outlives the cloud that launched it if that is killed, and ends when nobody holds the other end of its standard
+//! input any more.
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use exuvia_core::manifest::BootReport;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use super::boot::{Boot, BootFailure, Ready, Step, ledger};
-use super::ledger::Ledger;
+use super::boot::{self, Boot, BootFailure, Ready, Step};
+use super::ledger::{self, Ledger};
 use super::log::Log;
-use super::work::Work;
 use super::{Spec, container};
 
 /// How many lines of the container's output a boot report quotes.
 const QUOTED: usize = 20;
 
+/// What a machine's process is told, in a file in the directory that its boot and its container use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Description {
+    pub(super) spec: Spec,
+    pub(super) addr: SocketAddr,
+    /// Where S3 is.
+    pub(super) endpoint: String,
+    pub(super) speed: f64,
+    pub(super) log: PathBuf,
+}
+
 /// What the order is, from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+enum Stop {
     No,
     /// As `docker stop`.
     Gently,
@@ -35,12 +51,12 @@ pub(super) enum Stop {
 
 /// Delays as they are when the cloud's time runs faster.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+struct Pace {
     speed: f64,
 }
 
 impl Pace {
-    pub(super) fn new(speed: f64) -> Self {
+    fn new(speed: f64) -> Self {
         // NaN and anything below 1 would make delays longer than they are meant to be.
         Self {
             speed: if speed > 1.0 { speed } else { 1.0 },
@@ -75,48 +91,76 @@ impl Pace {
     }
 }
 
-/// What all machines have in common.
-#[derive(Clone, Debug)]
-pub(super) struct Site {
-    pub(super) instances: PathBuf,
-    pub(super) s3: aws_sdk_s3::Client,
-    pub(super) pace: Pace,
-    pub(super) program: PathBuf,
-}
-
-pub(super) struct Machine {
-    site: Site,
+struct Machine {
+    pace: Pace,
+    s3: aws_sdk_s3::Client,
     id: String,
     addr: SocketAddr,
     /// None if the tags do not say: then there is nothing to boot, and nowhere to report it.
     ledger: Result<Ledger, String>,
     log: Log,
-    work: Work,
-    when_gone: oneshot::Receiver<()>,
+    /// Where the description is.
+    work: PathBuf,
+}
+
+/// Is the machine that the file describes, until it ends.
+pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stop = orders()?;
+        let Description {
+            spec,
+            addr,
+            endpoint,
+            speed,
+            log,
+        } = serde_json::from_slice(&fs::read(description)?)?;
+        let machine = Machine {
+            pace: Pace::new(speed),
+            s3: ledger::client(&endpoint),
+            ledger: boot::ledger(&spec.tags),
+            id: spec.id,
+            addr,
+            log: Log::create(&log)?,
+            work: description.parent().unwrap_or(Path::new(".")).to_owned(),
+        };
+        machine.live(stop).await;
+        Ok(())
+    })
+    // What a boot that was cut off still does ends with the process.
+}
+
+/// SIGTERM is an order to stop gently. SIGINT is one to stop at once, and so is the end of standard input.
+fn orders() -> io::Result<watch::Receiver<Stop>> {
+    let mut gently = signal(SignalKind::terminate())?;
+    let mut at_once = signal(SignalKind::interrupt())?;
+    let (held, mut let_go) = oneshot::channel::<()>();
+    thread::spawn(move || {
+        // Nothing is ever written to it.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(held);
+    });
+    let (order, orders) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = gently.recv() => order.send_replace(Stop::Gently),
+                _ = at_once.recv() => break,
+                _ = &mut let_go => break,
+            };
+        }
+        order.send_replace(Stop::AtOnce);
+        // It stays the last one.
+        order.closed().await;
+    });
+    Ok(orders)
 }
 
 impl Machine {
-    pub(super) fn new(site: &Site, spec: Spec, addr: SocketAddr) -> io::Result<Self> {
-        let directory = site.instances.join(&spec.id);
-        let (work, when_gone) = Work::create(directory.join("work"))?;
-        let log = Log::create(&directory.join("log"))?;
-        log.line(&format!(
-            "{} at {addr}, from launch template {} version {}",
-            spec.id, spec.launch_template_id, spec.launch_template_version
-        ));
-        Ok(Self {
-            site: site.clone(),
-            ledger: ledger(&spec.tags),
-            id: spec.id,
-            addr,
-            log,
-            work,
-            when_gone,
-        })
-    }
-
-    /// Boots and runs until it is stopped; returns its id.
-    pub(super) async fn live(self, mut stop: watch::Receiver<Stop>) -> String {
+    /// Boots and runs until it is stopped.
+    async fn live(self, mut stop: watch::Receiver<Stop>) {
         let booted = tokio::select! {
             booted = self.boot() => booted,
             _ = stopped(&mut stop) => None,
@@ -126,13 +170,6 @@ impl Machine {
         }
         // A machine whose boot failed, or whose container cannot start, stays as it is, as on EC2.
         stopped(&mut stop).await;
-        self.work.stop();
-        // It may be large, and other machines share this thread.
-        tokio::task::spawn_blocking(move || drop(self.work));
-        // Its end is the signal.
-        let _ = self.when_gone.await;
-        self.log.line("the machine is terminated");
-        self.id
     }
 
     async fn boot(&self) -> Option<Ready> {
@@ -144,7 +181,7 @@ impl Machine {
             }
         };
         let boot = Boot {
-            s3: &self.site.s3,
+            s3: &self.s3,
             ledger,
             work: &self.work,
             log: &self.log,
@@ -170,7 +207,7 @@ impl Machine {
             error: failure.error,
             output: self.log.tail(QUOTED),
         };
-        if let Err(error) = ledger.report(&self.site.s3, &report).await {
+        if let Err(error) = ledger.report(&self.s3, &report).await {
             self.log
                 .line(&format!("the boot report is not written: {error}"));
         }
@@ -178,7 +215,7 @@ impl Machine {
 
     /// Runs the container, again and again, until the machine is stopped or there is no point in it.
     async fn run(&self, ready: &Ready, stop: &mut watch::Receiver<Stop>) {
-        let pace = self.site.pace;
+        let pace = self.pace;
         let (mut restarts, mut exits, mut reported) = (0, 0, false);
         let first = Instant::now();
         loop {
@@ -197,7 +234,7 @@ impl Machine {
             };
             let status = tokio::select! {
                 status = child.wait() => status,
-                order = stopped(stop) => return self.end(child, ready.stop_signal, order).await,
+                _ = stopped(stop) => return self.end(child, ready.stop_signal, stop).await,
             };
             let code = match status {
                 Ok(status) => status
@@ -249,7 +286,7 @@ impl Machine {
     fn start(&self, description: &Path) -> io::Result<Child> {
         let output = self.log.open()?;
         let errors = output.try_clone()?;
-        Command::from(container::command(&self.site.program, description))
+        Command::from(container::command(description))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -259,23 +296,23 @@ impl Machine {
             .spawn()
     }
 
-    async fn end(&self, mut child: Child, signal: Signal, order: Stop) {
+    async fn end(&self, mut child: Child, signal: Signal, stop: &mut watch::Receiver<Stop>) {
         let keeper = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw);
+        let order = *stop.borrow();
         if let (Some(keeper), Stop::Gently) = (keeper, order) {
             self.log
                 .line(&format!("stopping the container with {signal}"));
             let _ = kill(keeper, signal);
-            if timeout(self.site.pace.ten_seconds(), child.wait())
-                .await
-                .is_ok()
-            {
-                return;
+            tokio::select! {
+                ended = timeout(self.pace.ten_seconds(), child.wait()) => match ended {
+                    Ok(_) => return,
+                    Err(_) => self.log.line("the container did not stop in time and is killed"),
+                },
+                _ = stop.wait_for(|order| *order == Stop::AtOnce) => {}
             }
-            self.log
-                .line("the container did not stop in time and is killed");
         }
         if let Some(keeper) = keeper {
             let _ = killpg(keeper, Signal::SIGKILL);

@@ -316,5 +316,13 @@ async fn instances_die_with_the_process_that_launched_them() {
     let work = world.state_dir.join("instances/i-1/work");
     assert!(work.exists());
     let (_machines, _events) = machines(&world.state_dir, &world.s3.endpoint);
-    assert!(!work.exists() && !world.log("i-1").is_empty());
+    wait_until("end of what it left", || {
+        if work.exists() {
+            Err(work.display().to_string())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    assert!(!world.log("i-1").is_empty());
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use exuvia_cloud::instance::{Event, Machines, Settings, Spec};
+use exuvia_cloud::instance::{Event, Lifeline, Machines, Settings, Spec};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -151,6 +151,7 @@ pub(crate) fn machines(state_dir: &Path, endpoint: &str) -> (Machines, Unbounded
         state_dir: state_dir.to_owned(),
         endpoint: endpoint.to_owned(),
         speed: 20.0,
+        lifeline: Lifeline::Process,
     };
     let machines = Machines::with_program(settings, sender, EXUVIA_CLOUD.into()).unwrap();
     (machines, events)
