@@ -10,7 +10,7 @@ use exuvia_cloud::{
     ec2::Ec2,
     face,
     instance::{self, Lifeline},
-    model::{Cloud, Settings},
+    journal::{Beginning, Journal},
     runtime::Runtime,
 };
 use jiff::Timestamp;
@@ -31,13 +31,13 @@ struct Options {
     /// The local AWS that answers everything else
     #[arg(long, default_value = "http://127.0.0.1:4566")]
     upstream: String,
-    /// Where instances keep their files and logs
+    /// Where instances keep their files and logs, and the cloud what it was told: it goes on from there
     #[arg(long)]
     state_dir: PathBuf,
     /// How many seconds of the cloud's time go by in a real one
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
-    /// The cloud's time at the start [default: now]
+    /// The moment at which the cloud's time and real time were the same [default: that of the first start]
     #[arg(long)]
     epoch: Option<Timestamp>,
     /// Let instances go on when this ends unasked, until standard input ends: started again, this finds them
@@ -72,7 +72,6 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: Options) -> Result<()> {
-    let clock = Clock::starting(options.epoch.unwrap_or_else(Timestamp::now), options.speed);
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!(
             "cannot listen on {}; is another one running?",
@@ -93,16 +92,31 @@ async fn run(options: Options) -> Result<()> {
     };
     let machines = instance::Machines::new(settings, sender)
         .with_context(|| format!("cannot keep instances in {}", options.state_dir.display()))?;
-    let cloud = Cloud::new(u64::from(std::process::id()), Settings::default());
+    let path = options.state_dir.join("journal");
+    let beginning = Beginning {
+        seed: u64::from(std::process::id()),
+        epoch: options.epoch.unwrap_or_else(Timestamp::now),
+        speed: options.speed,
+    };
+    let (journal, replayed) = Journal::open(&path, beginning)
+        .with_context(|| format!("cannot go on from {}", path.display()))?;
+    let Beginning { epoch, speed, .. } = replayed.beginning;
+    ensure!(
+        speed.to_bits() == options.speed.to_bits(),
+        "--speed {}: the cloud in {} has speed {speed}; give that, or remove it",
+        options.speed,
+        options.state_dir.display()
+    );
     let runtime = Runtime::start(
-        cloud,
-        clock,
+        (journal, replayed),
+        Clock::since(epoch, speed),
         options.state_dir,
         machines,
         Balancer::new(),
         Ec2::at(&options.upstream),
         events,
-    );
+    )
+    .await?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     println!("exuvia-cloud ready on http://{address}");

@@ -1,12 +1,15 @@
 //! The model in real time: does what falls due when it falls due, and turns effects into deeds.
 
 use std::{
+    collections::BTreeSet,
+    io,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tracing::{info, warn};
@@ -16,6 +19,7 @@ use crate::{
     clock::Clock,
     ec2::{self, Ec2},
     instance::{self, Machines},
+    journal::{self, Entry, Input, Journal, Replayed},
     model::{Check, CheckOutcome, Cloud, Effect, Error, Launch},
     probe, routes,
     wire::{self, Answer, Service},
@@ -44,34 +48,99 @@ struct Inner {
 
 struct State {
     cloud: Cloud,
+    journal: Journal,
     published: Vec<routes::Listener>,
 }
 
+impl State {
+    /// Writes down what came in, and only then tells it to the model; the answer, if it was a request.
+    fn tell(&mut self, at: Timestamp, input: Input) -> io::Result<Option<Answer>> {
+        let entry = Entry::new(at, input);
+        self.journal.write(&entry)?;
+        Ok(entry.tell(&mut self.cloud))
+    }
+
+    /// Performs a request that may change something.
+    fn change(
+        &mut self,
+        now: Timestamp,
+        subnets: Vec<ec2::Subnet>,
+        service: Service,
+        body: &str,
+    ) -> io::Result<Answer> {
+        for ec2::Subnet { id, zone, vpc } in subnets {
+            self.tell(now, Input::Subnet { id, zone, vpc })?;
+        }
+        let form = body.to_owned();
+        let answer = self.tell(now, Input::Request { service, form })?;
+        answer.ok_or_else(|| io::Error::other("a request without an answer"))
+    }
+}
+
 impl Runtime {
-    /// Starts to drive `cloud`. `events` is what `machines` tells.
-    pub fn start(
-        cloud: Cloud,
+    /// Drives the cloud from where its journal ends. `events` is what `machines` tells.
+    ///
+    /// # Errors
+    /// If the journal cannot be written, or a listener's port is taken.
+    pub async fn start(
+        (journal, mut replayed): (Journal, Replayed),
         clock: Clock,
         state_dir: PathBuf,
         machines: Machines,
         balancer: Balancer,
         ec2: Ec2,
         events: mpsc::UnboundedReceiver<instance::Event>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
+        let open = replayed.open(clock.now());
+        let state = State {
+            cloud: replayed.cloud,
+            journal,
+            published: Vec::new(),
+        };
         let runtime = Self(Arc::new(Inner {
             clock,
             state_dir,
-            state: Mutex::new(State {
-                cloud,
-                published: Vec::new(),
-            }),
+            state: Mutex::new(state),
             machines,
             balancer,
             ec2,
             changed: Notify::new(),
         }));
+        runtime.reconcile(open, &replayed.running).await?;
         tokio::spawn(runtime.clone().drive(events));
-        runtime
+        Ok(runtime)
+    }
+
+    /// Makes the model and the world agree again after a time in which nobody listened: instances have ended, or
+    /// were launched and never heard of, and health checks were not answered.
+    async fn reconcile(
+        &self,
+        mut open: Vec<Effect>,
+        running: &BTreeSet<String>,
+    ) -> anyhow::Result<()> {
+        let mut state = self.0.state.lock().await;
+        let now = self.0.clock.now();
+        let found = self.0.machines.found();
+        for id in running.iter().filter(|id| !found.contains_key(*id)) {
+            info!(id, "instance ended meanwhile");
+            state.tell(now, Input::Died { id: id.clone() })?;
+        }
+        for (id, address) in found.iter().filter(|(id, _)| !running.contains(*id)) {
+            if open.iter().any(|effect| journal::launches(effect, id)) {
+                let (id, address) = (id.clone(), *address);
+                state.tell(now, Input::Started { id, address })?;
+            } else {
+                warn!(id, "nobody knows this instance");
+                self.0.machines.terminate(id);
+            }
+        }
+        open.retain(|effect| !found.keys().any(|id| journal::launches(effect, id)));
+        for effect in open {
+            self.perform(effect);
+        }
+        self.turn(&mut state)
+            .await
+            .map_err(|error| anyhow::anyhow!("the load balancer: {error}"))
     }
 
     /// Answers one request of AWS's query protocol. What it changes is in effect when this returns: routes as well.
@@ -81,24 +150,23 @@ impl Runtime {
             Err(error) => return wire::refusal(service, &error),
         };
         let mut state = self.0.state.lock().await;
-        state.cloud.at(self.0.clock.now());
+        let now = self.0.clock.now();
         if let Err(error) = check_listener_port(&state.published, body) {
             return wire::refusal(service, &error);
         }
-        for ec2::Subnet { id, zone, vpc } in subnets {
-            state.cloud.learn_subnet(&id, &zone, &vpc);
-        }
-        let answer = wire::answer(&mut state.cloud, service, body);
+        let answer = if wire::only_looks(body) {
+            wire::answer(state.cloud.at(now), service, body)
+        } else {
+            match state.change(now, subnets, service, body) {
+                Ok(answer) => answer,
+                Err(error) => return failure(service, &format!("The journal: {error}")),
+            }
+        };
         let turned = self.turn(&mut state).await;
         self.0.changed.notify_one();
         match turned {
             Ok(()) => answer,
-            Err(error) => {
-                let mut error =
-                    Error::new("InternalFailure", format!("The load balancer: {error}"));
-                error.status = 500;
-                wire::refusal(service, &error)
-            }
+            Err(error) => failure(service, &format!("The load balancer: {error}")),
         }
     }
 
@@ -154,22 +222,31 @@ impl Runtime {
     }
 
     async fn hear(&self, event: instance::Event) {
-        let mut state = self.0.state.lock().await;
-        let cloud = state.cloud.at(self.0.clock.now());
-        match event {
+        let input = match event {
             instance::Event::Started { id, addr } => {
                 info!(id, %addr, "instance started");
-                cloud.instance_started(&id, addr);
+                Input::Started { id, address: addr }
             }
             instance::Event::LaunchFailed { id, reason } => {
                 warn!(id, reason, "instance could not be launched");
-                cloud.launch_failed(&id, &reason);
+                Input::LaunchFailed { id, reason }
             }
             instance::Event::Died { id } => {
                 info!(id, "instance ended");
-                cloud.instance_died(&id);
+                Input::Died { id }
             }
+        };
+        self.feed_back(input).await;
+    }
+
+    async fn feed_back(&self, input: Input) {
+        let mut state = self.0.state.lock().await;
+        let entry = Entry::new(self.0.clock.now(), input);
+        if let Err(error) = state.journal.write(&entry) {
+            // It has happened, whether it can be written down or not.
+            warn!(%error, "the journal cannot be written: if this is killed, it will not know what happened");
         }
+        entry.tell(&mut state.cloud);
     }
 
     /// Moves the model to now, does what it wants done, and publishes its routes if they changed.
@@ -219,14 +296,16 @@ impl Runtime {
             probe::Outcome::TimedOut => CheckOutcome::TimedOut,
             probe::Outcome::Refused(_) => CheckOutcome::Failed,
         };
-        let mut state = self.0.state.lock().await;
-        state
-            .cloud
-            .at(self.0.clock.now())
-            .target_checked(check.id, &outcome);
-        drop(state);
+        let check = check.id;
+        self.feed_back(Input::Checked { check, outcome }).await;
         self.0.changed.notify_one();
     }
+}
+
+fn failure(service: Service, message: &str) -> Answer {
+    let mut error = Error::new("InternalFailure", message);
+    error.status = 500;
+    wire::refusal(service, &error)
 }
 
 fn spec(launch: Launch) -> instance::Spec {

@@ -9,12 +9,14 @@ mod gaps;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use winterbaume_core::{MockResponse, protocol::xml::aws_query_error_response};
 
 use crate::model::{Cloud, Error, Result};
 
 /// The two services, named as in the credential scope of a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Service {
     AutoScaling,
     ElasticLoadBalancing,
@@ -63,6 +65,11 @@ pub fn parameter(body: &str, name: &str) -> Option<String> {
 /// A list in a form-encoded request.
 pub fn list(body: &str, name: &str) -> Vec<String> {
     gaps::list(&form::parse(body), name)
+}
+
+/// Whether a form-encoded request only looks and changes nothing.
+pub fn only_looks(body: &str) -> bool {
+    parameter(body, "Action").is_some_and(|action| action.starts_with("Describe"))
 }
 
 /// Performs one form-encoded request on the model as it stands.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
 use flate2::write::GzEncoder;
@@ -60,6 +61,15 @@ impl Image {
     pub(crate) fn file(mut self, path: &str, bytes: &[u8]) -> Self {
         self.files.push((path.to_owned(), bytes.to_vec(), 0o755));
         self
+    }
+
+    /// A program of this machine, with the libraries that it needs.
+    pub(crate) fn program(mut self, path: &str, program: &Path) -> Self {
+        for library in libraries_of(program) {
+            let bytes = fs::read(&library).unwrap();
+            self = self.file(&library, &bytes);
+        }
+        self.file(path, &fs::read(program).unwrap())
     }
 
     /// As docker before 25: two layers, gzip around all of it.
@@ -130,18 +140,22 @@ fn base() -> Vec<u8> {
             &fs::read(&path).unwrap(),
             0o755,
         );
-        let listed = Command::new("ldd").arg(&path).output().unwrap().stdout;
-        let listed = String::from_utf8_lossy(&listed).into_owned();
-        let paths = listed
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'));
-        libraries.extend(paths.map(ToOwned::to_owned));
+        libraries.extend(libraries_of(Path::new(&path)));
     }
     for library in libraries {
         let bytes = fs::read(&library).unwrap();
         add(&mut tar, library.trim_start_matches('/'), &bytes, 0o755);
     }
     tar.into_inner().unwrap()
+}
+
+fn libraries_of(program: &Path) -> Vec<String> {
+    let listed = Command::new("ldd").arg(program).output().unwrap().stdout;
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let paths = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    paths.map(ToOwned::to_owned).collect()
 }
 
 fn add(tar: &mut Builder<Vec<u8>>, path: &str, bytes: &[u8], mode: u32) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod image;
+mod killed;
 mod s3;
 mod world;
 

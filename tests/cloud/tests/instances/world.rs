@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::s3::S3;
 
-const EXUVIA_CLOUD: &str = env!("CARGO_BIN_EXE_exuvia-cloud");
+pub(crate) const EXUVIA_CLOUD: &str = env!("CARGO_BIN_EXE_exuvia-cloud");
 
 pub(crate) struct World {
     pub(crate) s3: S3,
