@@ -176,8 +176,23 @@ pub(crate) fn end_group(pid: i32, mark: &Path, grace: Duration) {
     }
     // A group whose leader has ended is still there as long as it has members.
     while killpg(pid, Signal::SIGKILL) != Err(Errno::ESRCH)
+        && has_members(pid)
         && began.elapsed() < grace + Duration::from_secs(1)
     {
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether a process of this group still runs. One that has ended counts as a member until its parent takes note,
+/// which may take some parents seconds.
+fn has_members(group: Pid) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok())
+        .any(|stat| {
+            // proc_pid_stat(5): pid (name) state ppid pgrp ...
+            let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            let fields: Vec<&str> = after_name.split(' ').collect();
+            matches!(fields.as_slice(), [state, _, pgrp, ..] if *state != "Z" && **pgrp == group.to_string())
+        })
 }

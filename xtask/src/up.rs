@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// How many times as fast as real time the local AWS's time runs (10 if not given)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     speed: Option<u32>,
+    /// Be what keeps the local AWS in this directory up
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    keep: Option<PathBuf>,
 }
 
 fn directory() -> PathBuf {
@@ -35,6 +38,9 @@ fn directory() -> PathBuf {
 
 /// Starts it, or joins the one that runs, and deploys what is not deployed yet.
 pub(crate) async fn up(ui: &Ui, options: &Options) -> Result<()> {
+    if let Some(directory) = &options.keep {
+        return cloud::keeper::keep(directory).await;
+    }
     if options.apps.len() != options.environments.len() {
         bail!("give --app and --environment as often as each other: --app shop --environment qa");
     }

@@ -1,14 +1,16 @@
 //! A local AWS: ministack, and in front of it exuvia-cloud, which is Auto Scaling, the load balancer and the
 //! instances. Everything of one is in one directory, so that several run side by side.
 
+pub(crate) mod keeper;
 pub(crate) mod network;
 pub(crate) mod stacks;
 
 use std::fs::File;
+use std::io::IsTerminal as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -18,12 +20,14 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use crate::image;
 use crate::process::{self, Lifetime};
 use crate::tools;
-use crate::{compile, image};
 
 pub(crate) const REGION: &str = "us-east-1";
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The one that keeps it up ends all else first.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What there is to know about a local AWS, kept in its directory as `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,23 +36,19 @@ pub(crate) struct State {
     pub(crate) speed: u32,
     /// The real time at which both were the same.
     pub(crate) epoch: Timestamp,
-    ministack: Service,
-    cloud: Service,
+    /// The process that keeps it up.
+    keeper: i32,
+    ministack_port: u16,
+    cloud_port: u16,
     pub(crate) network: Option<network::Network>,
     pub(crate) pipeline: Option<stacks::Pipeline>,
     pub(crate) apps: Vec<stacks::App>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Service {
-    pid: i32,
-    port: u16,
-}
-
 impl State {
     /// Where every AWS client is to be pointed at.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.cloud.port)
+        format!("http://127.0.0.1:{}", self.cloud_port)
     }
 
     /// What an AWS client needs to know to reach it.
@@ -95,15 +95,12 @@ impl State {
     }
 
     fn is_running(&self, directory: &Path) -> bool {
-        [self.ministack, self.cloud]
-            .iter()
-            .all(|service| process::is_running(service.pid, directory))
+        process::is_running(self.keeper, directory)
     }
 
     fn stop(&self, directory: &Path) {
-        // It ends its instances when it is asked to end.
-        process::end_group(self.cloud.pid, directory, Duration::from_secs(5));
-        process::end_group(self.ministack.pid, directory, Duration::ZERO);
+        process::end_group(self.keeper, directory, ENDS_WITHIN);
+        keeper::end_left(directory);
     }
 }
 
@@ -127,22 +124,16 @@ impl LocalCloud {
         clear(directory)?;
         std::fs::create_dir_all(directory.join("tmp"))?;
 
-        let ports = free_ports::<2>()?;
-        let epoch = Timestamp::now();
+        let [ministack_port, cloud_port] = free_ports()?;
         let mut cloud = Self {
             directory: directory.to_owned(),
             lifetime,
             state: State {
                 speed,
-                epoch,
-                ministack: Service {
-                    pid: 0,
-                    port: ports[0],
-                },
-                cloud: Service {
-                    pid: 0,
-                    port: ports[1],
-                },
+                epoch: Timestamp::now(),
+                keeper: 0,
+                ministack_port,
+                cloud_port,
                 network: None,
                 pipeline: None,
                 apps: Vec::new(),
@@ -150,24 +141,11 @@ impl LocalCloud {
             keep: false,
             _lock: lock,
         };
-        let mut ministack = cloud.start_ministack()?;
-        cloud.state.ministack.pid = pid(&ministack)?;
         cloud.save()?;
-        let mut front = cloud.start_front()?;
-        cloud.state.cloud.pid = pid(&front)?;
+        let mut keeper = cloud.start_keeper()?;
+        cloud.state.keeper = pid(&keeper)?;
         cloud.save()?;
-
-        cloud
-            .wait_until_ready("ministack", ports[0], &mut ministack, None)
-            .await?;
-        cloud
-            .wait_until_ready(
-                "exuvia-cloud",
-                ports[1],
-                &mut front,
-                Some("exuvia-cloud ready on"),
-            )
-            .await?;
+        cloud.wait_until_ready(&mut keeper).await?;
         Ok(cloud)
     }
 
@@ -213,93 +191,34 @@ impl LocalCloud {
         Ok(ran)
     }
 
-    fn start_ministack(&self) -> Result<Child> {
-        let state = &self.state;
-        let mut command = process::service(tools::python_tool("python"), self.lifetime);
-        forget_other_aws(&mut command);
-        command
-            .arg(tools::root().join("xtask/python/local_aws.py"))
-            .arg(format!("{:.6}", epoch_seconds(state.epoch)))
-            .arg(state.speed.to_string())
-            .arg(&self.directory)
-            // The functions inherit all this: their calls go to exuvia-cloud.
-            .envs(state.client_environment())
-            .env("GATEWAY_PORT", state.ministack.port.to_string())
-            .env("BIND_HOST", "127.0.0.1")
-            .env(
-                "SFN_WAIT_SCALE",
-                format!("{}", 1.0 / f64::from(state.speed)),
-            )
-            .env("IOT_MTLS_ENABLED", "0")
-            .env("SFTP_ENABLED", "0")
-            .env("TMPDIR", self.directory.join("tmp"));
-        self.spawn(command, "ministack")
+    fn start_keeper(&self) -> Result<Child> {
+        // This very program, even where cargo has meanwhile replaced its file.
+        let program = std::env::current_exe().ok().filter(|path| path.exists());
+        let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+        let log = File::create(self.log())?;
+        let mut command = process::service(program, self.lifetime);
+        command.args(["up", "--keep"]).arg(&self.directory);
+        // What happens later is told here as well, if this is a terminal.
+        command.stdout(Stdio::inherit()).stderr(log);
+        if !std::io::stdout().is_terminal() {
+            // Whoever reads the other end is not to wait for it.
+            command.stdout(Stdio::null());
+        }
+        command.spawn().context("cannot start what keeps it up")
     }
 
-    /// It takes its own start for the epoch.
-    fn start_front(&self) -> Result<Child> {
-        let state = &self.state;
-        let mut command = process::service(compile::cloud_binary(), self.lifetime);
-        forget_other_aws(&mut command);
-        command
-            .args(["--listen", &format!("127.0.0.1:{}", state.cloud.port)])
-            .args([
-                "--upstream",
-                &format!("http://127.0.0.1:{}", state.ministack.port),
-            ])
-            .args(["--speed", &state.speed.to_string()])
-            .args(["--epoch", &state.now().to_string()])
-            .arg("--state-dir")
-            .arg(self.directory.join("cloud"));
-        self.spawn(command, "exuvia-cloud")
+    fn log(&self) -> PathBuf {
+        self.directory.join("up.log")
     }
 
-    fn log(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.log"))
-    }
-
-    fn spawn(&self, mut command: Command, name: &str) -> Result<Child> {
-        let log = File::create(self.log(name))?;
-        let child = command
-            .stdout(Stdio::from(log.try_clone()?))
-            .stderr(Stdio::from(log))
-            .spawn();
-        child.with_context(|| format!("cannot start {name}"))
-    }
-
-    async fn wait_until_ready(
-        &self,
-        name: &str,
-        port: u16,
-        child: &mut Child,
-        says: Option<&str>,
-    ) -> Result<()> {
-        let log = self.log(name);
-        let began = Instant::now();
+    async fn wait_until_ready(&self, keeper: &mut Child) -> Result<()> {
         loop {
-            if let Some(status) = child.try_wait()? {
-                bail!(
-                    "{name} ended at once ({status}); its log, {}, ends with\n{}",
-                    log.display(),
-                    process::tail(&log)
-                );
-            }
-            let said = says.is_none_or(|words| {
-                std::fs::read_to_string(&log).is_ok_and(|text| text.contains(words))
-            });
-            if said
-                && tokio::net::TcpStream::connect(("127.0.0.1", port))
-                    .await
-                    .is_ok()
-            {
+            let said = std::fs::read_to_string(self.log()).unwrap_or_default();
+            if said.lines().any(|line| line == keeper::READY) {
                 return Ok(());
             }
-            if began.elapsed() > READY_WITHIN {
-                bail!(
-                    "{name} was not ready after {} s; its log: {}",
-                    READY_WITHIN.as_secs(),
-                    log.display()
-                );
+            if keeper.try_wait()?.is_some() {
+                bail!("{}", said.trim().trim_start_matches("error: "));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -386,8 +305,4 @@ pub(crate) fn forget_other_aws(command: &mut Command) {
 
 fn pid(child: &Child) -> Result<i32> {
     Ok(i32::try_from(child.id().context("it ended at once")?)?)
-}
-
-fn epoch_seconds(epoch: Timestamp) -> f64 {
-    epoch.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
 }

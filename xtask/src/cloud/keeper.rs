@@ -1,0 +1,306 @@
+//! What keeps a local AWS up, as a process of its own: `xtask up --keep DIRECTORY`.
+//!
+//! ministack and exuvia-cloud are its children and end with it, however it ends; so do the instances, which hold the
+//! other end of a pipe of its. exuvia-cloud goes on from its journal when it is started again. ministack has its
+//! state in memory, so that without it there is nothing to go on with.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{IsTerminal as _, PipeReader, PipeWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use super::{READY_WITHIN, State, forget_other_aws, read};
+use crate::process::{self, Lifetime};
+use crate::{compile, image, tools};
+
+const MINISTACK: &str = "ministack";
+const FRONT: &str = "exuvia-cloud";
+/// The process ids of both, for those who end what a keeper that was killed left.
+const PIDS: &str = "pids.json";
+/// What it says in its log once the local AWS can be used.
+pub(super) const READY: &str = "the local AWS is ready";
+/// A part that ended so often in [`LATELY`] will do so again.
+const OFTEN: usize = 5;
+const LATELY: Duration = Duration::from_mins(1);
+/// Between two ends of a part and its next start; longer with each.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What exuvia-cloud may take to end its instances.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Starts both as the directory's state says, and exuvia-cloud again whenever it ends.
+///
+/// # Errors
+/// Whenever it returns: ministack ended, or exuvia-cloud did so again and again.
+pub(crate) async fn keep(directory: &Path) -> Result<()> {
+    let Err(error) = watch(directory).await;
+    // `main` writes it to the log.
+    tell_terminal(&format!("{error:#}"));
+    Err(error)
+}
+
+/// Ends what a keeper that was killed left running.
+pub(super) fn end_left(directory: &Path) {
+    let pids = std::fs::read(directory.join(PIDS)).unwrap_or_default();
+    let pids: Pids = serde_json::from_slice(&pids).unwrap_or_default();
+    pids.end(directory);
+}
+
+async fn watch(directory: &Path) -> Result<Infallible> {
+    let state = read(directory)?.context("there is no state.json to go by")?;
+    let mut parts = Parts::start(&state, directory)?;
+    parts.ministack.ready(state.ministack_port, "").await?;
+    parts.front_is_ready().await?;
+    eprintln!("{READY}");
+
+    let mut ends = VecDeque::new();
+    loop {
+        let status = tokio::select! {
+            status = parts.ministack.child.wait() => {
+                if let Some(group) = parts.running.pids.ministack {
+                    // The functions that it kept warm.
+                    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+                }
+                bail!(
+                    "ministack ended ({}), and what was in S3, Lambda and Step Functions is lost with it: the local \
+                     AWS ends. Its log is {}. `cargo xtask up` starts a new one",
+                    status?,
+                    parts.ministack.log.display()
+                )
+            }
+            status = parts.front.child.wait() => status?,
+        };
+        let ended = Instant::now();
+        ends.push_back(ended);
+        ends.retain(|end| ended.duration_since(*end) < LATELY);
+        let again = u32::try_from(ends.len()).unwrap_or(u32::MAX) - 1;
+        if ends.len() == OFTEN {
+            bail!(
+                "exuvia-cloud ended {OFTEN} times within a minute ({status}): the local AWS ends. Its log, {}, ends \
+                 with\n{}",
+                parts.front.log.display(),
+                process::tail(&parts.front.log)
+            );
+        }
+        sleep(PAUSE * again).await;
+        parts.start_front_again()?;
+        let line = match parts.front_is_ready().await {
+            Ok(()) => format!(
+                "exuvia-cloud ended ({status}); started again after {:.1} s, it goes on where it was",
+                ended.elapsed().as_secs_f64()
+            ),
+            Err(error) => {
+                format!("exuvia-cloud ended ({status}); started again, it fails: {error:#}")
+            }
+        };
+        eprintln!("{line}");
+        tell_terminal(&line);
+    }
+}
+
+/// For whoever sits before the terminal that it was started from.
+fn tell_terminal(line: &str) {
+    let mut terminal = std::io::stdout();
+    if terminal.is_terminal() {
+        // It may have been closed since.
+        let _ = writeln!(terminal, "\nlocal AWS: {line}");
+    }
+}
+
+/// A program that runs, and where its log of this run begins.
+struct Part {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    begins: u64,
+}
+
+impl Part {
+    fn start(name: &'static str, mut command: Command, directory: &Path) -> Result<Self> {
+        let path = directory.join(name).with_extension("log");
+        let log = File::options().create(true).append(true).open(&path)?;
+        let begins = log.metadata()?.len();
+        let child = command
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn();
+        Ok(Self {
+            name,
+            child: child.with_context(|| format!("cannot start {name}"))?,
+            log: path,
+            begins,
+        })
+    }
+
+    fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    /// Waits until it listens on the port and has said so.
+    async fn ready(&mut self, port: u16, says: &str) -> Result<()> {
+        let name = self.name;
+        let log = self.log.display();
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{name} ended at once ({status}); its log, {log}, ends with\n{}",
+                    process::tail(&self.log)
+                );
+            }
+            let text = std::fs::read(&self.log).unwrap_or_default();
+            let text = text
+                .get(usize::try_from(self.begins)?..)
+                .unwrap_or_default();
+            let said = String::from_utf8_lossy(text).contains(says);
+            if said
+                && tokio::net::TcpStream::connect(("127.0.0.1", port))
+                    .await
+                    .is_ok()
+            {
+                return Ok(());
+            }
+            if began.elapsed() > READY_WITHIN {
+                bail!(
+                    "{name} was not ready after {} s; its log: {log}",
+                    READY_WITHIN.as_secs()
+                );
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Both; they end when this is dropped.
+struct Parts<'a> {
+    state: &'a State,
+    directory: &'a Path,
+    ministack: Part,
+    front: Part,
+    /// Dropped after the two: what is not reaped yet would look as if it still ran.
+    running: Running<'a>,
+    /// Instances end when nobody has the end to write to any more.
+    lifeline: (PipeReader, PipeWriter),
+}
+
+impl<'a> Parts<'a> {
+    fn start(state: &'a State, directory: &'a Path) -> Result<Self> {
+        let lifeline = std::io::pipe()?;
+        let mut running = Running {
+            directory,
+            pids: Pids::default(),
+        };
+        let ministack = Part::start(MINISTACK, ministack(state, directory), directory)?;
+        running.pids.ministack = ministack.pid();
+        running.save()?;
+        let front = front(state, directory, lifeline.0.try_clone()?);
+        let front = Part::start(FRONT, front, directory)?;
+        running.pids.front = front.pid();
+        running.save()?;
+        Ok(Self {
+            state,
+            directory,
+            ministack,
+            front,
+            running,
+            lifeline,
+        })
+    }
+
+    /// With the same arguments, on the same port.
+    fn start_front_again(&mut self) -> Result<()> {
+        let front = front(self.state, self.directory, self.lifeline.0.try_clone()?);
+        self.front = Part::start(FRONT, front, self.directory)?;
+        self.running.pids.front = self.front.pid();
+        self.running.save()
+    }
+
+    async fn front_is_ready(&mut self) -> Result<()> {
+        let port = self.state.cloud_port;
+        self.front.ready(port, "exuvia-cloud ready on").await
+    }
+}
+
+/// What is kept in [`PIDS`].
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Pids {
+    ministack: Option<i32>,
+    front: Option<i32>,
+}
+
+impl Pids {
+    fn end(self, directory: &Path) {
+        if let Some(front) = self.front {
+            // It ends its instances when it is asked to end.
+            process::end_group(front, directory, GRACE);
+        }
+        if let Some(ministack) = self.ministack {
+            process::end_group(ministack, directory, Duration::ZERO);
+        }
+    }
+}
+
+/// The processes; they end when this is dropped.
+struct Running<'a> {
+    directory: &'a Path,
+    pids: Pids,
+}
+
+impl Running<'_> {
+    fn save(&self) -> Result<()> {
+        image::write_whole(&self.directory.join(PIDS), &serde_json::to_vec(&self.pids)?)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.pids.end(self.directory);
+    }
+}
+
+fn ministack(state: &State, directory: &Path) -> Command {
+    let epoch = state.epoch.duration_since(jiff::Timestamp::UNIX_EPOCH);
+    let mut command = process::service(tools::python_tool("python"), Lifetime::Tied);
+    forget_other_aws(&mut command);
+    command
+        .arg(tools::root().join("xtask/python/local_aws.py"))
+        .arg(format!("{:.6}", epoch.as_secs_f64()))
+        .arg(state.speed.to_string())
+        .arg(directory)
+        // The functions inherit all this: their calls go to exuvia-cloud.
+        .envs(state.client_environment())
+        .env("GATEWAY_PORT", state.ministack_port.to_string())
+        .env("BIND_HOST", "127.0.0.1")
+        .env("SFN_WAIT_SCALE", (1.0 / f64::from(state.speed)).to_string())
+        .env("IOT_MTLS_ENABLED", "0")
+        .env("SFTP_ENABLED", "0")
+        .env("TMPDIR", directory.join("tmp"));
+    command
+}
+
+fn front(state: &State, directory: &Path, lifeline: PipeReader) -> Command {
+    let mut command = process::service(compile::cloud_binary(), Lifetime::Tied);
+    forget_other_aws(&mut command);
+    command
+        .args(["--listen", &format!("127.0.0.1:{}", state.cloud_port)])
+        .args([
+            "--upstream",
+            &format!("http://127.0.0.1:{}", state.ministack_port),
+        ])
+        .args(["--speed", &state.speed.to_string()])
+        .args(["--epoch", &state.epoch.to_string()])
+        .arg("--state-dir")
+        .arg(directory.join("cloud"))
+        .arg("--instances-live-with-stdin")
+        .stdin(lifeline);
+    command
+}
