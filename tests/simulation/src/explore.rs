@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::fault::{AT_CALLS, Action, Fault, Point, Schedule, Visit};
+use crate::machines::BEHAVIOURS;
 use crate::world::CallMade;
 
 /// The points of a scenario at which something may go wrong: what a run without a fault passes.
@@ -67,6 +68,7 @@ fn at_entries() -> Vec<Action> {
         Action::NoCapacity,
         Action::Scale(1),
         Action::Scale(-1),
+        Action::ScheduleScaleIn(time(15)),
         Action::DeleteLiveGroup,
         Action::Overwrite,
         Action::DeleteArtifact,
@@ -295,6 +297,10 @@ pub fn random(scenario: &str, points: &Points, seed: u64) -> Schedule {
                 1 => Action::Redrive(other(&mut random, "d1")),
                 2 => Action::RepeatStatusEvent,
                 3 => Action::DelayEvent(Duration::from_secs(random.u64(5..200))),
+                4 => {
+                    let any = BEHAVIOURS[random.usize(..BEHAVIOURS.len())];
+                    Action::Upload(any.name.to_owned())
+                }
                 _ => world[random.usize(..world.len())].clone(),
             };
             let is_stop = what == Action::Stop;

@@ -89,7 +89,7 @@ pub enum Action {
     DelayEvent(Duration),
     /// The next status-change event is lost.
     LoseStatusEvent,
-    /// Describes of groups and target groups do not know for so long what was created.
+    /// From now on, describes of groups and target groups know only so much later what was created.
     Lag(Duration),
     /// So many instances of the fleet that has the traffic die.
     KillInstances(u32),
@@ -101,6 +101,8 @@ pub enum Action {
     NoCapacity,
     /// Somebody, or a policy, changes the live group's desired capacity by so many.
     Scale(i32),
+    /// A scheduled action of the group of the release that `live.json` names, due after so long, wants a single instance.
+    ScheduleScaleIn(Duration),
     /// Somebody deletes the live group by force.
     DeleteLiveGroup,
     /// The newest artifact is uploaded again under its key, with other bytes.
@@ -295,6 +297,7 @@ impl fmt::Display for Action {
             Self::KillNewInstances(count) => write!(f, "kill-new-instances:{count}"),
             Self::NoCapacity => f.write_str("no-capacity"),
             Self::Scale(by) => write!(f, "scale:{by:+}"),
+            Self::ScheduleScaleIn(time) => write!(f, "schedule-scale-in:{}", told(*time)),
             Self::DeleteLiveGroup => f.write_str("delete-live-group"),
             Self::Overwrite => f.write_str("overwrite"),
             Self::DeleteArtifact => f.write_str("delete-artifact"),
@@ -344,6 +347,7 @@ impl FromStr for Action {
                 rest.parse()
                     .map_err(|_| wrong(text, "a change of capacity, such as scale:+1"))?,
             ),
+            "schedule-scale-in" => Self::ScheduleScaleIn(duration(rest)?),
             "delete-live-group" => Self::DeleteLiveGroup,
             "overwrite" => Self::Overwrite,
             "delete-artifact" => Self::DeleteArtifact,

@@ -69,6 +69,7 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
     check.manifests_never_change();
     check.refusals_touch_nothing();
     check.outcomes_are_true();
+    check.the_newest_upload_goes_first();
     if check.is_terminal() {
         check.one_release_has_the_traffic();
         check.nothing_is_left();
@@ -244,6 +245,38 @@ impl Check<'_> {
         }
     }
 
+    /// No deploy of an upload gives way to one of an upload before it, in whichever order their events came.
+    fn the_newest_upload_goes_first(&mut self) {
+        let upload = |execution: &Execution| {
+            let input: Value = serde_json::from_str(&execution.input).ok()?;
+            let id = input["artifact"]["versionId"].as_str()?.to_owned();
+            let mut uploads = self.after.uploads.iter();
+            uploads.position(|upload| upload.version_id == id)
+        };
+        let Some(live) = &self.live else { return };
+        let mut executions = self.executions().iter();
+        let Some(made) = executions
+            .find(|one| one.arn == live.execution)
+            .and_then(upload)
+        else {
+            return;
+        };
+        let gave_way = |execution: &&Execution| {
+            let mut told = self.told.iter();
+            told.any(|told| told.execution == execution.arn && told.kind == "superseded")
+        };
+        let wrong: Vec<String> = self
+            .executions()
+            .iter()
+            .filter(gave_way)
+            .filter(|execution| upload(execution).is_some_and(|newer| newer > made))
+            .map(|execution| format!("{} gave way to an older upload", execution.who))
+            .collect();
+        for what in wrong {
+            self.violated("I5", what);
+        }
+    }
+
     fn must_tell(&self, execution: &Execution) -> bool {
         let silenced = |action: &Action| {
             matches!(
@@ -350,7 +383,10 @@ impl Check<'_> {
         let meddled = |action: &Action| {
             matches!(
                 action,
-                Action::Scale(_) | Action::DeleteLiveGroup | Action::NoCapacity
+                Action::Scale(_)
+                    | Action::ScheduleScaleIn(_)
+                    | Action::DeleteLiveGroup
+                    | Action::NoCapacity
             )
         };
         if self.suffers(meddled) || self.needs_attention() {

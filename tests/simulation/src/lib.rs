@@ -3,21 +3,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod asl;
-mod audit;
-mod calls;
-mod connector;
+pub mod audit;
+pub mod calls;
+pub mod connector;
 pub mod executions;
 pub mod explore;
 pub mod fault;
-mod functions;
-mod image;
-mod invariants;
-mod kit;
+pub mod functions;
+pub mod image;
+pub mod invariants;
+pub mod kit;
 pub mod machines;
 pub mod proof;
 pub mod run;
 pub mod scenario;
 pub mod services;
-mod suffer;
+pub mod suffer;
 pub mod watch;
 pub mod world;

@@ -31,7 +31,7 @@ pub struct Behaviour {
 
 const PLAIN: Behaviour = Behaviour {
     name: "good",
-    answers_after: Some(20),
+    answers_after: Some(12),
     fails_after: None,
     dies_after: None,
     reports_after: None,
@@ -59,17 +59,17 @@ pub const BEHAVIOURS: [Behaviour; 9] = [
     },
     Behaviour {
         name: "sick-later",
-        fails_after: Some(40),
+        fails_after: Some(25),
         ..PLAIN
     },
     Behaviour {
         name: "dies-later",
-        dies_after: Some(65),
+        dies_after: Some(45),
         ..PLAIN
     },
     Behaviour {
         name: "reports-later",
-        reports_after: Some(60),
+        reports_after: Some(45),
         ..PLAIN
     },
     Behaviour {

@@ -1,5 +1,7 @@
 //! What is there before a schedule begins, and what then happens first.
 
+use std::time::Duration;
+
 use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
 use exuvia_core::target::{
@@ -91,7 +93,12 @@ impl Scenario {
 /// An account in which the pipeline and the target stand, and nothing was deployed.
 pub fn empty_estate() -> Estate {
     let now: Timestamp = Timestamp::from_second(1_795_262_400).unwrap_or_default();
-    let mut cloud = Cloud::new(1, Settings::default());
+    // Quicker than AWS where nothing depends on it: the less is polled, the more schedules are run.
+    let settings = Settings {
+        ec2_terminating: Duration::from_secs(8),
+        ..Settings::default()
+    };
+    let mut cloud = Cloud::new(1, settings);
     for (subnet, zone) in [
         ("subnet-a", "us-east-1a"),
         ("subnet-b", "us-east-1b"),
@@ -165,7 +172,7 @@ fn target(listener_arn: &str) -> Target {
         strategy: Strategy::AllAtOnce { bake_seconds: 30 },
         timeouts: Timeouts {
             boot_seconds: 180,
-            drain_seconds: 20,
+            drain_seconds: 10,
         },
     }
 }

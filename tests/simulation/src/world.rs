@@ -125,6 +125,8 @@ pub struct State {
     faults: Vec<Option<crate::fault::Fault>>,
     /// Services that are down, and until when.
     pub outages: Vec<(String, Timestamp)>,
+    /// When scheduled actions of the live group want a single instance.
+    pub scale_ins: Vec<Timestamp>,
     pub delay_event: Option<Duration>,
     pub lose_status_event: bool,
     pub deploys: u32,
@@ -156,6 +158,7 @@ impl World {
             visits: BTreeMap::new(),
             faults: schedule.faults.iter().cloned().map(Some).collect(),
             outages: Vec::new(),
+            scale_ins: Vec::new(),
             delay_event: None,
             lose_status_event: false,
             deploys: 0,
@@ -274,10 +277,39 @@ impl State {
                 break;
             }
         }
+        let due = |at: &Timestamp| *at <= now;
+        if self.scale_ins.iter().any(due) {
+            self.scale_ins.retain(|at| !due(at));
+            if !self.is_held() {
+                self.watch.allow(1);
+            }
+        }
         if let Some(what) = self.watch.look(&self.estate) {
             self.tell(elapsed, || format!("!! {what}"));
             self.violated("I1", format!("after {}: {what}", told(elapsed)));
         }
+    }
+
+    /// Whether a deploy is between Launch and its end, so that the live fleet may not shrink.
+    fn is_held(&self) -> bool {
+        let between = [
+            "Wait For Boot",
+            "Check Health",
+            "Healthy?",
+            "Shift Traffic",
+            "Shifted?",
+            "Bake",
+            "Evaluate",
+            "Evaluated?",
+        ];
+        let mut running = self
+            .running
+            .keys()
+            .map(|index| &self.estate.executions[*index]);
+        running.any(|execution| {
+            let last = execution.path.last();
+            last.is_some_and(|state| between.contains(&state.as_str()))
+        })
     }
 
     fn perform(&mut self, effect: Effect, elapsed: Duration) {

@@ -1,0 +1,169 @@
+//! Schedules that once showed a bug, and a part of every exploration. All of it: `cargo xtask simulate`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use exuvia_simulation::explore::{of_recovery, pairs, random, singles, stops};
+use exuvia_simulation::fault::Schedule;
+use exuvia_simulation::proof::{Bench, Ground, grounds, prove};
+use exuvia_simulation::scenario::SCENARIOS;
+
+/// Each line is what once went wrong, made as small as it gets, with what it showed.
+const MENDED: [(&str, &str); 14] = [
+    (
+        "a function of a stopped execution moves the traffic after a recovery has moved it back",
+        "replace seed=1 stop@d1/Shift_Traffic#1.9",
+    ),
+    (
+        "the event of an upload comes late: the newer upload's deploy gives way to it",
+        "replace seed=1 delay-event:12s@0s upload:good@5s",
+    ),
+    (
+        "a recovery that cannot begin is told as refused, with nothing touched",
+        "replace seed=1 stop@d1/Bake#1 deny@r1/Acquire_Lock#1.1",
+    ),
+    (
+        "an error for as long as a key is disabled is taken for one for good",
+        "replace seed=1 disable-key:60s@d1/Check_Health#1",
+    ),
+    (
+        "an execution is redriven that was told to be rolled back, and succeeds",
+        "first seed=1 stop@d1/Validate#1 redrive:d1@400s",
+    ),
+    (
+        "the same, while the recovery has not yet told it",
+        "rerun seed=1 stop@d1/Acquire_Lock#1 redrive:d1@r1/Roll_Back#1",
+    ),
+    (
+        "a group that was only just created is not listed, and is left over",
+        "rollback-at-boot seed=1 lag:20s@d1/Launch#1",
+    ),
+    (
+        "a target group that was only just created is not listed, and is left over",
+        "replace seed=1 lag:20s@d1/Plan#1 stop@d1/Launch#1.4",
+    ),
+    (
+        "a step that fails with the lock in hand leaves it behind",
+        "replace seed=1 deny@d1/Acquire_Lock#1.4",
+    ),
+    (
+        "an execution and its recovery tell two outcomes",
+        "rerun seed=1 stop@d1/Evaluate#1 redrive:d1@r1/Roll_Back#1",
+    ),
+    (
+        "a recovery that fails in Plan tells a deploy that is live as rolled back",
+        "replace seed=1 stop@d1/Commit#1 deny@r1/Plan#1.1",
+    ),
+    (
+        "an outage of a minute leaves fleets half shed",
+        "config-change seed=1 disable-key:60s@d1/Wait_For_Drain#1",
+    ),
+    (
+        "an outage of a minute leaves the deploy that waits refused",
+        "supersede seed=1 disable-key:60s@d2/Wait_For_Lock#1",
+    ),
+    (
+        "a recovery is stopped, and so is the one after it",
+        "replace seed=1 stop@d1/Bake#1 stop@r1/Roll_Back#1 stop@r2/Roll_Back#1",
+    ),
+];
+
+#[test]
+fn what_was_mended_stays_mended() {
+    let grounds = all_grounds();
+    let bench = Bench::new().unwrap();
+    for (what, line) in MENDED {
+        let schedule: Schedule = line.parse().unwrap();
+        let examined = bench.examine(&grounds[&schedule.scenario], &schedule, false);
+        assert!(
+            examined.violations.is_empty(),
+            "{what}:\n{line}\n{:#?}",
+            examined.violations
+        );
+        assert!(
+            examined.outcome.seen.suffered > 1,
+            "no fault happened: {line}"
+        );
+    }
+}
+
+#[test]
+fn a_schedule_takes_the_same_course_again() {
+    let grounds = all_grounds();
+    for line in [
+        "replace seed=3 kill-after@d1/Launch#1.3 throttle@d1/Plan#1.4 stop@d1/Bake#1",
+        "supersede seed=9 lose@d1/Acquire_Lock#1.3 kill-zone:us-east-1b@60s",
+    ] {
+        let schedule: Schedule = line.parse().unwrap();
+        let course = |bench: &Bench| {
+            let seen = bench.examine(&grounds[&schedule.scenario], &schedule, true);
+            seen.outcome.seen.timeline
+        };
+        // On the same functions again, and on others.
+        let bench = Bench::new().unwrap();
+        let first = course(&bench);
+        assert!(first.len() > 100);
+        assert_eq!(first, course(&bench), "{line}");
+        assert_eq!(first, course(&Bench::new().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn a_part_of_all_schedules_violates_nothing() {
+    let grounds = all_grounds();
+    let replace = &grounds["replace"].points;
+    let bench = Bench::new().unwrap();
+    let every = |all: Vec<Schedule>, count: usize| {
+        let step = all.len().div_ceil(count).max(1);
+        all.into_iter().step_by(step).collect::<Vec<_>>()
+    };
+    let single = grounds
+        .iter()
+        .flat_map(|(name, ground)| singles(name, &ground.points));
+    let cut_off = every(stops("replace", replace), 5)
+        .into_iter()
+        .flat_map(|stopped| {
+            let seen = bench
+                .examine(&grounds["replace"], &stopped, false)
+                .outcome
+                .seen;
+            of_recovery(&stopped, &seen.calls, &seen.entries)
+        });
+    let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    let some = (0..80).map(|seed| {
+        let name = names[usize::try_from(seed).unwrap() % names.len()];
+        random(name, &grounds[name].points, seed)
+    });
+    let schedules: Vec<Schedule> = every(single.collect(), 160)
+        .into_iter()
+        .chain(every(pairs("replace", replace), 60))
+        .chain(every(cut_off.collect(), 40))
+        .chain(some)
+        .collect();
+    let proof = prove(
+        &grounds,
+        &|index| schedules[index].clone(),
+        schedules.len(),
+        5,
+        &|_| {},
+    );
+    let proof = proof.unwrap();
+    let failing: Vec<String> = proof
+        .failing
+        .iter()
+        .map(|failing| format!("{}\n  {:?}", failing.schedule, failing.violations))
+        .collect();
+    assert!(failing.is_empty(), "{}", failing.join("\n"));
+    assert_eq!(proof.ran, schedules.len());
+    assert!(
+        proof.struck * 10 > proof.ran * 8,
+        "{} of {} were struck",
+        proof.struck,
+        proof.ran
+    );
+}
+
+fn all_grounds() -> BTreeMap<String, Ground> {
+    grounds(SCENARIOS.iter().map(|scenario| scenario.name)).unwrap()
+}
