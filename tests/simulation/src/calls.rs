@@ -141,7 +141,6 @@ pub fn error_answer(call: &Call, fault: Option<&Action>) -> Response {
         (Some(Action::Throttle), "ssm" | "kms" | "states") => (400, "ThrottlingException"),
         (Some(Action::Throttle), _) => (400, "Throttling"),
         (Some(Action::Deny), "ssm" | "kms" | "states") => (400, "AccessDeniedException"),
-        (Some(Action::Deny), "autoscaling") => (403, "AccessDenied"),
         (Some(Action::Deny), "sns") => (403, "AuthorizationError"),
         (Some(Action::Deny), _) => (403, "AccessDenied"),
         (Some(Action::Conflict), _) => (409, "ConditionalRequestConflict"),

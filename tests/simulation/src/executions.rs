@@ -1,4 +1,4 @@
-//! Step Functions and EventBridge: executions are started, stopped, redriven and described, and events go to the
+//! Step Functions and `EventBridge`: executions are started, stopped, redriven and described, and events go to the
 //! functions that wait for them.
 
 use std::rc::Rc;

@@ -19,7 +19,7 @@ pub struct Points {
 }
 
 impl Points {
-    pub fn of(calls: Vec<CallMade>, entries: Vec<Visit>, lasts: Duration) -> Self {
+    pub fn of(calls: &[CallMade], entries: &[Visit], lasts: Duration) -> Self {
         let operations = |visit: &Visit| -> Vec<&str> {
             let of_visit = calls.iter().filter(|call| call.visit == *visit);
             of_visit.map(|call| call.operation.as_str()).collect()
@@ -232,7 +232,7 @@ pub fn of_recovery(stopped: &Schedule, calls: &[CallMade], entries: &[Visit]) ->
         .filter(|visit| is_its(visit))
         .cloned()
         .collect();
-    let points = Points::of(calls, entries, Duration::ZERO);
+    let points = Points::of(&calls, &entries, Duration::ZERO);
     let of_calls = points.calls.iter().flat_map(distinct_faults_of);
     let of_entries = points.entries.iter().flat_map(|visit| {
         [Action::Stop, Action::Upload("good".to_owned())].map(|what| Fault {
@@ -274,7 +274,7 @@ fn schedule_of(scenario: &str, faults: Vec<Fault>) -> Schedule {
 pub fn random(scenario: &str, points: &Points, seed: u64) -> Schedule {
     let mut random = fastrand::Rng::with_seed(seed);
     let count = random.usize(1..=5);
-    let lasts = u64::try_from(points.lasts.as_secs()).unwrap_or(600);
+    let lasts = points.lasts.as_secs();
     let world = at_entries();
     let faults = (0..count)
         .map(|_| {

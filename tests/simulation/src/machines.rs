@@ -144,7 +144,7 @@ pub enum Happening {
 pub struct Machines {
     /// By the artifact's SHA-256.
     behaviours: BTreeMap<String, Behaviour>,
-    machines: BTreeMap<String, Machine>,
+    by_id: BTreeMap<String, Machine>,
     agenda: BTreeMap<(Timestamp, u32), Happening>,
     count: u32,
     /// Artifact digests by group: all instances of a release run the same bytes.
@@ -219,7 +219,7 @@ impl Machines {
                 Happening::Died(id.clone()),
             );
         }
-        self.machines.insert(
+        self.by_id.insert(
             id,
             Machine {
                 zone: launch.availability_zone.clone(),
@@ -233,13 +233,13 @@ impl Machines {
     }
 
     pub fn terminate(&mut self, id: &str) {
-        if let Some(machine) = self.machines.get_mut(id) {
+        if let Some(machine) = self.by_id.get_mut(id) {
             machine.dead = true;
         }
     }
 
     pub fn check(&self, check: &Check, now: Timestamp) -> CheckOutcome {
-        let machine = self.machines.get(&check.target);
+        let machine = self.by_id.get(&check.target);
         match machine.filter(|machine| !machine.dead) {
             Some(Machine {
                 behaviour: Some(behaviour),
@@ -252,19 +252,19 @@ impl Machines {
 
     /// Whether an instance is ill by its app's own doing, or dead.
     pub fn is_ill(&self, id: &str) -> bool {
-        let Some(machine) = self.machines.get(id) else {
+        let Some(machine) = self.by_id.get(id) else {
             return true;
         };
         machine.dead || !machine.behaviour.is_some_and(Behaviour::is_sound)
     }
 
     pub fn group_of(&self, id: &str) -> Option<&str> {
-        Some(self.machines.get(id)?.group.as_str())
+        Some(self.by_id.get(id)?.group.as_str())
     }
 
     /// The instances that run in a group, in a zone of it if one is given.
     pub fn running(&self, group: &str, zone: Option<&str>) -> Vec<String> {
-        self.machines
+        self.by_id
             .iter()
             .filter(|(_, machine)| !machine.dead && machine.group == group)
             .filter(|(_, machine)| zone.is_none_or(|zone| machine.zone == zone))
@@ -284,7 +284,7 @@ impl Machines {
                 .first_entry()
                 .filter(|entry| entry.key().0 <= now)?;
             let happening = entry.remove();
-            let alive = |id: &String| self.machines.get(id).is_some_and(|machine| !machine.dead);
+            let alive = |id: &String| self.by_id.get(id).is_some_and(|machine| !machine.dead);
             match &happening {
                 Happening::Died(id) if alive(id) => {
                     self.terminate(id);

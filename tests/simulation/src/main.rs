@@ -61,10 +61,11 @@ fn main() -> anyhow::Result<()> {
             struck,
             failing: found,
         } = proof;
-        let seconds = began.elapsed().as_secs_f64();
+        let took = began.elapsed();
+        let a_minute = ran as u128 * 60_000 / took.as_millis().max(1);
         println!(
-            "{what}: {ran} schedules ({struck} in which a fault happened) in {seconds:.1} s, {:.0} a minute; {} fail",
-            ran as f64 / seconds * 60.0,
+            "{what}: {ran} schedules ({struck} in which a fault happened) in {:.1} s, {a_minute} a minute; {} fail",
+            took.as_secs_f64(),
             found.len()
         );
         total += ran;

@@ -87,7 +87,7 @@ impl Bench {
         Ok(Ground {
             scenario,
             essence: essence(&estate, &outcome),
-            points: Points::of(outcome.seen.calls, outcome.seen.entries, outcome.took),
+            points: Points::of(&outcome.seen.calls, &outcome.seen.entries, outcome.took),
             estate,
             opening,
         })

@@ -14,10 +14,10 @@ use crate::watch::Watch;
 use crate::world::{Deed, Estate, Seen, World};
 
 /// After so long an execution that still runs has no end: waiting for a lock alone may take four hours.
-const LONGEST: Duration = Duration::from_secs(8 * 3600);
+const LONGEST: Duration = Duration::from_hours(8);
 
 /// How long groups may take to be as large as they should, once no execution runs.
-const SETTLING: Duration = Duration::from_secs(1800);
+const SETTLING: Duration = Duration::from_mins(30);
 
 /// What a schedule led to.
 pub struct Outcome {

@@ -15,6 +15,7 @@ use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, Services, State, Upload, later}
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
+    #[allow(clippy::too_many_lines)] // one arm a fault: all that may happen, in one place
     pub fn suffer(&mut self, what: Action) {
         let now = self.estate.now;
         match what {
