@@ -156,7 +156,13 @@ impl Listeners {
             .await;
         match created {
             Ok(_) => Ok(()),
+            // By another, or by this very call: its first answer may have been lost on the way.
             Err(error) if is(&error, "PriorityInUse") => {
+                let found = self.find(&target.listener_arn, place).await?;
+                let priority = target.priority.to_string();
+                if found.is_some_and(|rule| rule.priority == priority) {
+                    return Ok(());
+                }
                 Err(taken(target.priority, "created at this moment"))
             }
             Err(error) => {

@@ -13,15 +13,17 @@ pub struct Claim {
     /// The execution's ARN.
     pub execution: String,
     /// The time of the upload that started it, else of the execution's start.
-    #[serde(alias = "started")]
     pub since: Timestamp,
+    /// When the execution started: S3 tells the time of an upload in whole seconds.
+    pub started: Timestamp,
 }
 
 impl Claim {
-    /// Whether this claim is newer than another: the later wanted, and between two of one instant the greater ARN,
-    /// so that any two agree on which it is.
+    /// Whether this claim is newer than another: the later wanted, then the later started, then the greater ARN, so that
+    /// any two agree on which it is.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        (self.since, &self.execution) > (other.since, &other.execution)
+        let order = |claim: &Self| (claim.since, claim.started, claim.execution.clone());
+        order(self) > order(other)
     }
 }
 
@@ -141,6 +143,7 @@ mod tests {
         Claim {
             execution: name.into(),
             since: Timestamp::from_second(second).unwrap(),
+            started: Timestamp::from_second(second).unwrap(),
         }
     }
 

@@ -31,6 +31,7 @@ impl Execution {
         Claim {
             execution: self.arn.clone(),
             since: self.since.unwrap_or(self.start_time),
+            started: self.start_time,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
 use crate::run::Outcome;
 use crate::scenario::PLACE;
-use crate::world::{Estate, LEDGER, Violation};
+use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
@@ -245,13 +245,16 @@ impl Check<'_> {
         }
     }
 
-    /// No deploy of an upload gives way to one of an upload before it, in whichever order their events came.
+    /// No deploy of an upload gives way to one of an upload before it, in whichever order their events came. (Those of
+    /// one second are one to S3.)
     fn the_newest_upload_goes_first(&mut self) {
         let upload = |execution: &Execution| {
             let input: Value = serde_json::from_str(&execution.input).ok()?;
-            let id = input["artifact"]["versionId"].as_str()?.to_owned();
-            let mut uploads = self.after.uploads.iter();
-            uploads.position(|upload| upload.version_id == id)
+            let id = input["artifact"]["versionId"].as_str()?;
+            let key = input["artifact"]["key"].as_str()?;
+            let versions = self.after.services.s3.versions(ARTIFACTS, key);
+            let version = versions.iter().find(|version| version.id == id)?;
+            Some(version.written_at.as_second())
         };
         let Some(live) = &self.live else { return };
         let mut executions = self.executions().iter();

@@ -10,7 +10,7 @@ use exuvia_simulation::proof::{Bench, Ground, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
 
 /// Each line is what once went wrong, made as small as it gets, with what it showed.
-const MENDED: [(&str, &str); 14] = [
+const MENDED: [(&str, &str); 16] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.9",
@@ -62,6 +62,14 @@ const MENDED: [(&str, &str); 14] = [
     (
         "an outage of a minute leaves the deploy that waits refused",
         "supersede seed=1 disable-key:60s@d2/Wait_For_Lock#1",
+    ),
+    (
+        "the answer to CreateRule is lost, and the rule that it made is taken for another's",
+        "first seed=30135 lose@d1/Launch#1.7",
+    ),
+    (
+        "of two uploads of one second the older goes first",
+        "first seed=30736 overwrite@d1/Plan#1",
     ),
     (
         "a recovery is stopped, and so is the one after it",

@@ -93,7 +93,7 @@ async fn a_lock_deleted_by_hand_is_taken_again_to_go_back() {
 async fn a_lock_whose_holder_is_no_more_is_taken_over() {
     let app = App::with_v1("deadlock").await;
     let machine = setting("EXUVIA_STATE_MACHINE_ARN").replace(":stateMachine:", ":execution:");
-    let holder = json!({"execution": format!("{machine}:gone"), "since": "2026-01-01T00:00:00Z", "purpose": "deploy"});
+    let holder = json!({"execution": format!("{machine}:gone"), "since": "2026-01-01T00:00:00Z", "started": "2026-01-01T00:00:00Z", "purpose": "deploy"});
     app.s3
         .put_object()
         .bucket(setting("EXUVIA_LEDGER_BUCKET"))
