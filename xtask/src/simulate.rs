@@ -1,4 +1,7 @@
-//! `cargo xtask simulate`: deploys in virtual time, under every fault.
+//! `cargo xtask simulate`: deploys in virtual time, under every fault; and, with `--mutants`, whether that would catch
+//! a mistake.
+
+mod mutants;
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -15,7 +18,7 @@ const PROFILE: &str = "simulation";
 
 #[derive(clap::Args, Debug)]
 #[command(
-    override_usage = "cargo xtask simulate [OPTIONS OF THE SIMULATION]...",
+    override_usage = "cargo xtask simulate [--mutants [NAME]] [OPTIONS OF THE SIMULATION]...",
     after_help = "\
 Without options: every single fault at every point of every scenario, every pair of a kill and another fault, and
 10000 random schedules. What fails is printed as one line, made as small as it gets. The options of the simulation
@@ -26,6 +29,10 @@ itself, all of them listed by `cargo xtask simulate -- --help`:
   cargo xtask simulate --replay replace seed=1 stop@d1/Bake#1      that schedule again, with all that happened"
 )]
 pub(crate) struct Options {
+    /// Whether the simulation notices mistakes: makes each one that tests/simulation/mutants/mutants.toml lists (or
+    /// only that one) in a copy of the tree, and runs the simulation on it until it is caught
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    mutants: Option<String>,
     /// What the simulation is given
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     rest: Vec<String>,
@@ -33,6 +40,12 @@ pub(crate) struct Options {
 
 /// The exit code is the simulation's own.
 pub(crate) async fn run(ui: &Ui, options: &Options) -> Result<ExitCode> {
+    if let Some(name) = &options.mutants {
+        if !options.rest.is_empty() {
+            bail!("--mutants chooses the simulation's options itself");
+        }
+        return mutants::run(ui, Some(name.as_str()).filter(|name| !name.is_empty())).await;
+    }
     let target = tools::root().join("target");
     let first = !target.join(PROFILE).exists();
     let step = ui.step(
