@@ -165,6 +165,7 @@ async fn the_lock_is_one_holders_and_its_token_is_never_used_again() {
     let claim = Claim {
         execution: "arn".to_owned(),
         since: "2026-11-21T10:00:00Z".parse().unwrap(),
+        started: "2026-11-21T10:00:00Z".parse().unwrap(),
     };
     let place = place();
     let take = async |dead: Option<&str>| {
