@@ -107,7 +107,8 @@ async fn end_to_end(ui: &Ui) -> Result<Counts> {
     up::install_cli()?;
     environment.push(("PATH", up::path_with_cli()));
     // By its name and not by --package, so that features are those of the whole workspace.
-    let arguments = ["--test", "scenarios", "--", "--ignored"];
+    // They wait most of the time: more of them at once than there are processors.
+    let arguments = ["--test", "scenarios", "--", "--ignored", "--test-threads=5"];
     cargo_test(ui, "test-end-to-end.log", &arguments, environment).await
 }
 
