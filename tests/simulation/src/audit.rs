@@ -1,6 +1,8 @@
 //! I4 and I7 at every call: who moves the pointer or touches the live fleet holds the lock, and nobody deletes or
 //! shrinks a fleet that gets requests.
 
+use std::collections::BTreeMap;
+
 use exuvia_cloud::wire;
 use serde_json::Value;
 
@@ -51,18 +53,26 @@ pub fn before(
     ]
     .contains(&operation)
         || (call.service == "s3" && is_change(call) && call.about.ends_with("/live.json"));
-    let live_group = (call.service == "autoscaling" && is_change(call))
+    let is_of_group = call.service == "autoscaling" && is_change(call);
+    let live_group = is_of_group
         .then(|| group_that_serves(estate, call))
         .flatten();
-    if let Some((group, desired)) = &live_group {
+    if wire::parameter(&call.form, "ForceDelete").as_deref() == Some("true") {
+        let what = format!(
+            "{operation} of {} by force, which skips its hooks",
+            call.about
+        );
+        return Some(("I7", what));
+    }
+    if let Some((group, desired)) = group_that_a_rule_names(estate, call) {
         let number = |name| wire::parameter(&call.form, name).and_then(|text| text.parse().ok());
         let wanted: Vec<i32> = ["DesiredCapacity", "MaxSize"]
             .into_iter()
             .filter_map(number)
             .collect();
         let deletes = operation == "DeleteAutoScalingGroup";
-        if deletes || wanted.iter().any(|wanted| wanted < desired) {
-            return Some(("I7", format!("{operation} of {group}, which gets requests")));
+        if deletes || wanted.iter().any(|wanted| *wanted < desired) {
+            return Some(("I7", format!("{operation} of {group}, which a rule names")));
         }
     }
     if !is_pointer && live_group.is_none() {
@@ -83,18 +93,56 @@ pub fn before(
     })
 }
 
-/// The group that a call changes and its desired capacity, if a rule sends requests there.
-fn group_that_serves(estate: &Estate, call: &Call) -> Option<(String, i32)> {
+/// The group that a call changes, if a rule sends requests there.
+fn group_that_serves(estate: &Estate, call: &Call) -> Option<String> {
+    let rules = estate.cloud.survey().rules;
+    let mut weights = rules.into_iter().flat_map(|rule| rule.weights);
+    weights
+        .find(|(name, weight)| *name == call.about && *weight > 0)
+        .map(|(name, _)| name)
+}
+
+/// The group that a call changes and its desired capacity, if a rule names it: it gets requests, or will.
+fn group_that_a_rule_names(estate: &Estate, call: &Call) -> Option<(String, i32)> {
+    if call.service != "autoscaling" || !is_change(call) {
+        return None;
+    }
     let survey = estate.cloud.survey();
-    let serves = |name: &String| {
-        let weights = survey.rules.iter().flat_map(|rule| &rule.weights);
-        weights
-            .clone()
-            .any(|(named, weight)| named == name && *weight > 0)
-    };
+    let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
+    weights.find(|(name, _)| *name == call.about)?;
     let group = survey
         .groups
         .iter()
         .find(|group| group.name == call.about)?;
-    serves(&group.name).then(|| (group.name.clone(), group.desired))
+    Some((group.name.clone(), group.desired))
+}
+
+/// How many healthy targets each target group has: what a step finds when it begins.
+pub fn healthy_by_group(estate: &Estate) -> BTreeMap<String, usize> {
+    let groups = estate.cloud.survey().target_groups.into_iter();
+    groups
+        .map(|group| {
+            let healthy = group.targets.iter().filter(|(_, state)| state == "healthy");
+            (group.name, healthy.count())
+        })
+        .collect()
+}
+
+/// What is wrong with where the requests go after a shift: fewer instances were healthy there, already when the step
+/// began, than there have to be.
+pub fn after_shift(
+    estate: &Estate,
+    floor: usize,
+    at_begin: &BTreeMap<String, usize>,
+) -> Option<String> {
+    let rules = estate.cloud.survey().rules;
+    let weights = rules.into_iter().flat_map(|rule| rule.weights);
+    let serving = weights.filter(|(_, weight)| *weight > 0);
+    let healthy: usize = serving
+        .map(|(name, _)| at_begin.get(&name).copied().unwrap_or(0))
+        .sum();
+    let least = floor.max(1);
+    (healthy < least).then(|| {
+        format!("the traffic moves to {healthy} healthy instances, and {least} have to be there")
+    })
 }

@@ -1,6 +1,7 @@
 //! Where the SDK's clients meet the world: every HTTP request of every function passes here, and this is where a
 //! function is killed, a call fails and an answer is lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Invocation {
     pub function: String,
     /// The ARN of the execution that it is a step of.
     pub execution: Option<String>,
+    /// Healthy targets by target group as it begins, for a step that moves the traffic.
+    at_begin: BTreeMap<String, usize>,
     calls: AtomicU32,
     fate: std::sync::Mutex<Option<Fate>>,
     doomed: Notify,
@@ -46,7 +49,13 @@ pub enum Fate {
 
 impl Invocation {
     pub fn new(world: Arc<World>, visit: Visit, function: &str, execution: Option<String>) -> Self {
+        let at_begin = if visit.state == "Shift Traffic" {
+            crate::audit::healthy_by_group(&world.state().estate)
+        } else {
+            BTreeMap::new()
+        };
         Self {
+            at_begin,
             world,
             visit,
             function: function.to_owned(),
@@ -101,6 +110,7 @@ impl Invocation {
         self.world.changed.notify_one();
         tokio::time::sleep(before).await;
         match fault {
+            Some(Action::Pause(time)) => tokio::time::sleep(time).await,
             Some(Action::KillBefore) => return self.meet(Fate::Killed).await,
             Some(Action::Reset) => return Err(broken("connection reset by peer")),
             Some(Action::Throttle | Action::ServerError | Action::Deny | Action::Conflict) => {
@@ -129,6 +139,15 @@ impl Invocation {
         let mut state = self.world.state();
         let suspicion = crate::audit::before(&state.estate, self.execution.as_deref(), call);
         let answer = state.answer(call, request);
+        if answer.status().is_success()
+            && self.visit.state == "Shift Traffic"
+            && call.operation == "ModifyRule"
+        {
+            let floor = state.watch.floor;
+            if let Some(what) = crate::audit::after_shift(&state.estate, floor, &self.at_begin) {
+                state.violated("I1", format!("{}: {what}", self.visit));
+            }
+        }
         if answer.status().is_success()
             && crate::audit::is_change(call)
             && let Some(arn) = &self.execution

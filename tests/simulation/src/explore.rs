@@ -76,7 +76,7 @@ fn at_entries() -> Vec<Action> {
         Action::Config("LEVEL=debug".to_owned()),
         Action::DisableKey(time(60)),
         Action::TopicFails(time(60)),
-        Action::Lag(time(20)),
+        Action::Lag(time(45)),
     ];
     for behaviour in ["good", "broken", "slow", "sick-later", "not-an-image"] {
         all.push(Action::Upload(behaviour.to_owned()));
@@ -128,6 +128,31 @@ fn after_a_stop(visit: &Visit) -> Vec<Vec<Fault>> {
     ]
 }
 
+/// A call that waits, while its execution is stopped or another deploy comes: what it then writes comes late.
+fn late_writes(call: &CallMade) -> Vec<Vec<Fault>> {
+    if is_read(call) || call.visit.who == call.visit.state {
+        return Vec::new();
+    }
+    let at = Point::Call {
+        visit: call.visit.clone(),
+        call: call.call,
+    };
+    let here = |what: Action| Fault {
+        what,
+        at: at.clone(),
+    };
+    let pause = || here(Action::Pause(Duration::from_secs(6)));
+    let at_entry = Fault {
+        what: Action::Upload("good".to_owned()),
+        at: Point::Entry(call.visit.clone()),
+    };
+    vec![
+        vec![pause(), here(Action::Stop)],
+        vec![pause(), here(Action::Upload("good".to_owned()))],
+        vec![at_entry, pause()],
+    ]
+}
+
 fn faults_of(call: &CallMade) -> impl Iterator<Item = Fault> {
     let suits = |what: &Action| *what != Action::Conflict || call.is_conditional_write;
     let at = Point::Call {
@@ -162,7 +187,9 @@ pub fn singles(scenario: &str, points: &Points) -> Vec<Schedule> {
         });
         alone.chain(after_a_stop(visit))
     });
+    let late = points.calls.iter().flat_map(late_writes);
     of_calls
+        .chain(late)
         .chain(of_entries)
         .map(|faults| schedule_of(scenario, faults))
         .collect()
@@ -186,7 +213,7 @@ fn distinct_faults_of(call: &CallMade) -> impl Iterator<Item = Fault> {
         Action::KillBefore | Action::Stop => first,
         Action::KillAfter | Action::Hang | Action::Lose => !read,
         // The SDK's own retry hides these from the step.
-        Action::Throttle | Action::ServerError | Action::Reset => false,
+        Action::Throttle | Action::ServerError | Action::Reset | Action::Pause(_) => false,
         _ => true,
     })
 }

@@ -56,6 +56,8 @@ pub enum Action {
     KillAfter,
     /// AWS performs the call, and the function hangs until its time is up.
     Hang,
+    /// The call waits for so long before it goes out: less than the SDK's own time limit.
+    Pause(Duration),
     /// AWS throttles the call.
     Throttle,
     /// AWS answers with a 5xx.
@@ -127,6 +129,7 @@ impl Action {
             Self::KillBefore
                 | Self::KillAfter
                 | Self::Hang
+                | Self::Pause(_)
                 | Self::Throttle
                 | Self::ServerError
                 | Self::Reset
@@ -138,7 +141,8 @@ impl Action {
 }
 
 /// Those that concern a call, in the order in which they are tried.
-pub const AT_CALLS: [Action; 9] = [
+pub const AT_CALLS: [Action; 10] = [
+    Action::Pause(Duration::from_secs(6)),
     Action::KillBefore,
     Action::KillAfter,
     Action::Hang,
@@ -275,6 +279,7 @@ impl fmt::Display for Action {
             Self::KillBefore => f.write_str("kill-before"),
             Self::KillAfter => f.write_str("kill-after"),
             Self::Hang => f.write_str("hang"),
+            Self::Pause(time) => write!(f, "pause:{}", told(*time)),
             Self::Throttle => f.write_str("throttle"),
             Self::ServerError => f.write_str("server-error"),
             Self::Reset => f.write_str("reset"),
@@ -322,6 +327,7 @@ impl FromStr for Action {
             "kill-before" => Self::KillBefore,
             "kill-after" => Self::KillAfter,
             "hang" => Self::Hang,
+            "pause" => Self::Pause(duration(rest)?),
             "throttle" => Self::Throttle,
             "server-error" => Self::ServerError,
             "reset" => Self::Reset,

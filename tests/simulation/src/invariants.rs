@@ -17,7 +17,7 @@ use crate::executions::Execution;
 use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
 use crate::run::Outcome;
-use crate::scenario::PLACE;
+use crate::scenario::{PLACE, Scenario};
 use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
@@ -77,6 +77,28 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
         check.capacity_is_there();
     }
     check.found
+}
+
+/// What is not as the scenario says, in a run without a fault.
+pub fn surprise(before: &Estate, outcome: &Outcome, scenario: &Scenario) -> Option<String> {
+    let told = told(before, &outcome.estate);
+    let executions = &outcome.estate.executions[before.executions.len()..];
+    let outcomes: Vec<&str> = executions
+        .iter()
+        .filter_map(|execution| {
+            let of_it = told.iter().filter(|told| told.execution == execution.arn);
+            let mut outcomes = of_it.filter(|told| is_outcome(&told.kind));
+            outcomes.next().map(|told| told.kind.as_str())
+        })
+        .collect();
+    let mut paths = executions.iter().flat_map(|execution| &execution.path);
+    let shifts = paths.any(|state| state == "Bake");
+    let (expected, is_to) = (scenario.outcomes, scenario.shifts);
+    (outcomes != expected || shifts != is_to).then(|| {
+        format!(
+            "it comes to {outcomes:?} (the traffic is moved: {shifts}), not to {expected:?} ({is_to})"
+        )
+    })
 }
 
 /// What a schedule comes to: for comparing one with faults to one without. A step that is cut off and run again ends
@@ -256,6 +278,24 @@ impl Check<'_> {
             let version = versions.iter().find(|version| version.id == id)?;
             Some(version.written_at.as_second())
         };
+        let versions = self
+            .after
+            .services
+            .s3
+            .versions(LEDGER, &live_key(&self.place));
+        let made_live = versions.iter().filter_map(|version| {
+            let live: Live = serde_json::from_slice(&version.content.as_ref()?.body).ok()?;
+            let mut executions = self.executions().iter();
+            upload(executions.find(|one| one.arn == live.execution)?)
+        });
+        let made_live: Vec<i64> = made_live.collect();
+        if !made_live.is_sorted() {
+            self.violated(
+                "I5",
+                "an older upload was put live over a newer one".to_owned(),
+            );
+            return;
+        }
         let Some(live) = &self.live else { return };
         let mut executions = self.executions().iter();
         let Some(made) = executions
@@ -264,6 +304,7 @@ impl Check<'_> {
         else {
             return;
         };
+        let newest = self.executions().iter().filter_map(upload).max();
         let gave_way = |execution: &&Execution| {
             let mut told = self.told.iter();
             told.any(|told| told.execution == execution.arn && told.kind == "superseded")
@@ -273,6 +314,8 @@ impl Check<'_> {
             .iter()
             .filter(gave_way)
             .filter(|execution| upload(execution).is_some_and(|newer| newer > made))
+            // To an even newer one it may, whatever becomes of that.
+            .filter(|execution| upload(execution) == newest)
             .map(|execution| format!("{} gave way to an older upload", execution.who))
             .collect();
         for what in wrong {

@@ -39,7 +39,7 @@ const PLAIN: Behaviour = Behaviour {
 };
 
 /// All there are, in seconds of virtual time.
-pub const BEHAVIOURS: [Behaviour; 9] = [
+pub const BEHAVIOURS: [Behaviour; 10] = [
     PLAIN,
     Behaviour {
         name: "slow",
@@ -76,6 +76,12 @@ pub const BEHAVIOURS: [Behaviour; 9] = [
         name: "loops",
         answers_after: None,
         dies_after: Some(12),
+        ..PLAIN
+    },
+    // It is healthy once, and dies before that proves anything.
+    Behaviour {
+        name: "gasps",
+        dies_after: Some(26),
         ..PLAIN
     },
     Behaviour {

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 
 use crate::explore::Points;
 use crate::fault::{Action, Fault, Point, Schedule};
-use crate::invariants::{essence, violations};
+use crate::invariants::{essence, surprise, violations};
 use crate::kit::{Kit, machine};
 use crate::run::{Outcome, run};
 use crate::scenario::{Scenario, empty_estate};
@@ -83,6 +83,9 @@ impl Bench {
                 wrong.invariant,
                 wrong.what
             ));
+        }
+        if let Some(surprise) = surprise(&estate, &outcome, scenario) {
+            return Err(anyhow!("{} without a fault: {surprise}", scenario.name));
         }
         Ok(Ground {
             scenario,

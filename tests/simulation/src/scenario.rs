@@ -23,65 +23,96 @@ pub struct Scenario {
     before: &'static [&'static str],
     /// What happens, as faults in a schedule are written.
     pub opening: &'static [&'static str],
+    /// What the executions come to, in order: the kind of each one's outcome.
+    pub outcomes: &'static [&'static str],
+    /// Whether the traffic is moved to a new fleet, if only for a while.
+    pub shifts: bool,
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 10] = [
+pub const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "first",
         before: &[],
         opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
     },
     Scenario {
         name: "replace",
         before: &["upload:good"],
         opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
     },
     Scenario {
         name: "rollback-at-boot",
         before: &["upload:good"],
         opening: &["upload:broken@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
     },
     Scenario {
         name: "rollback-in-bake",
         before: &["upload:good"],
         opening: &["upload:sick-later@0s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
     },
     Scenario {
         name: "config-change",
         before: &["upload:good"],
         opening: &["config:LEVEL=info@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
     },
     Scenario {
         name: "rerun",
         before: &["upload:good", "upload:good"],
         opening: &["start:1@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
     },
     Scenario {
         name: "supersede",
         before: &["upload:good"],
         opening: &["upload:slow@0s", "upload:good@40s"],
+        outcomes: &["superseded", "succeeded"],
+        shifts: true,
     },
     Scenario {
         name: "first-fails",
         before: &[],
         opening: &["upload:broken@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
     },
     Scenario {
         name: "deadline",
         before: &["upload:good"],
         opening: &["upload:never@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    Scenario {
+        name: "dies-when-healthy",
+        before: &["upload:good"],
+        opening: &["upload:gasps@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
     },
     Scenario {
         name: "refused",
         before: &["upload:good"],
         opening: &["upload:not-an-image@0s"],
+        outcomes: &["rejected"],
+        shifts: false,
     },
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 10] = SCENARIOS;
+        static ALL: [Scenario; 11] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 

@@ -1,9 +1,6 @@
 //! What people, AWS and bad luck do to the world.
 
 use exuvia_cloud::wire::Service;
-use exuvia_core::fleet::FleetName;
-use exuvia_core::manifest::{Live, live_key};
-use exuvia_core::name::Place;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -11,7 +8,7 @@ use crate::fault::Action;
 use crate::image::image;
 use crate::machines::Behaviour;
 use crate::scenario::PLACE;
-use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, Services, State, Upload, later};
+use crate::world::{ARTIFACTS, Deed, KEY, Services, State, Upload, later};
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
@@ -79,7 +76,7 @@ impl State {
             Action::NoCapacity => self.estate.cloud.allow_no_more_instances(),
             Action::Scale(by) => self.scale(by),
             Action::ScheduleScaleIn(time) => {
-                if let Some(group) = self.committed_group() {
+                if let Some(group) = self.estate.committed_group() {
                     // To the second, as such actions are.
                     let at = Timestamp::from_second(later(now, time).as_second()).unwrap_or(now);
                     let form = format!(
@@ -169,15 +166,6 @@ impl State {
             .map(|(name, _)| name)
     }
 
-    /// The group of the release that `live.json` names.
-    fn committed_group(&self) -> Option<String> {
-        let (app, environment) = PLACE.split_once('/')?;
-        let place = Place::new(app, environment).ok()?;
-        let live = self.estate.services.s3.get(LEDGER, &live_key(&place))?;
-        let live: Live = serde_json::from_slice(live).ok()?;
-        Some(FleetName::new(&place, live.release).to_string())
-    }
-
     fn kill(&mut self, group: &str, zone: Option<&str>, most: usize) {
         for id in self
             .estate
@@ -202,7 +190,9 @@ impl State {
             return;
         };
         let desired = (group.desired + by).clamp(group.min, group.max);
-        self.watch.allow(usize::try_from(desired).unwrap_or(0));
+        if by < 0 {
+            self.watch.allow(usize::try_from(desired).unwrap_or(0));
+        }
         let form = format!(
             "Action=SetDesiredCapacity&Version=2011-01-01&AutoScalingGroupName={name}&DesiredCapacity={desired}"
         );

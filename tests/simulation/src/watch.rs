@@ -13,6 +13,7 @@ pub struct Watch {
     pub floor: usize,
     /// Instances that died by themselves or were replaced because they were ill, by group.
     deaths: BTreeMap<String, usize>,
+    is_allowed_less: bool,
     has_failed: bool,
 }
 
@@ -22,6 +23,7 @@ impl Watch {
         Self {
             floor: served.filter(|(_, healthy)| *healthy).count(),
             deaths: BTreeMap::new(),
+            is_allowed_less: false,
             has_failed: false,
         }
     }
@@ -34,6 +36,7 @@ impl Watch {
     /// Somebody wants no more than so many.
     pub fn allow(&mut self, desired: usize) {
         self.floor = self.floor.min(desired);
+        self.is_allowed_less = true;
     }
 
     /// What is wrong, the first time that it is.
@@ -43,6 +46,9 @@ impl Watch {
         }
         let healthy = estate.cloud.served_by().filter(|(_, healthy)| *healthy);
         let healthy = healthy.count();
+        if healthy > self.floor {
+            self.floor = self.floor.max(healthy.min(self.grown(estate)));
+        }
         if healthy >= self.floor || healthy + self.excused(estate) >= self.floor {
             return None;
         }
@@ -51,6 +57,19 @@ impl Watch {
             "{healthy} healthy instances get requests, of {}",
             self.floor
         ))
+    }
+
+    /// The live fleet's desired capacity: where it has grown it may not shrink again, unless somebody wants it to. What
+    /// is launched beyond that, to even out the zones, is not counted, nor is a fleet that is on trial.
+    fn grown(&self, estate: &Estate) -> usize {
+        let committed = estate.committed_group().filter(|_| !self.is_allowed_less);
+        let Some(committed) = committed else { return 0 };
+        let survey = estate.cloud.survey();
+        let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
+        let serves = weights.any(|(name, weight)| *name == committed && *weight > 0);
+        let group = survey.groups.iter().find(|group| group.name == committed);
+        let desired = group.filter(|_| serves).map_or(0, |group| group.desired);
+        usize::try_from(desired).unwrap_or(0)
     }
 
     /// How many are missing for a reason that is not the deployer's.

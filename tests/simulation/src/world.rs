@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use exuvia_cloud::model::{Cloud, Effect};
 use exuvia_cloud::wire;
+use exuvia_core::fleet::FleetName;
+use exuvia_core::manifest::{Live, live_key};
+use exuvia_core::name::Place;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -16,6 +19,7 @@ use tokio::time::Instant;
 use crate::executions::Execution;
 use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
+use crate::scenario::PLACE;
 use crate::services::{Kms, S3, Sns, Ssm};
 use crate::watch::Watch;
 
@@ -52,6 +56,17 @@ pub struct Estate {
     pub executions: Vec<Execution>,
     /// Keys of the artifacts that were uploaded, oldest first, with their behaviours' names.
     pub uploads: Vec<Upload>,
+}
+
+impl Estate {
+    /// The group of the release that `live.json` names.
+    pub fn committed_group(&self) -> Option<String> {
+        let (app, environment) = PLACE.split_once('/')?;
+        let place = Place::new(app, environment).ok()?;
+        let live = self.services.s3.get(LEDGER, &live_key(&place))?;
+        let live: Live = serde_json::from_slice(live).ok()?;
+        Some(FleetName::new(&place, live.release).to_string())
+    }
 }
 
 /// An object that was uploaded to the artifacts bucket.

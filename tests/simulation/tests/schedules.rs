@@ -13,7 +13,7 @@ use exuvia_simulation::scenario::SCENARIOS;
 const MENDED: [(&str, &str); 16] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
-        "replace seed=1 stop@d1/Shift_Traffic#1.9",
+        "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
     ),
     (
         "the event of an upload comes late: the newer upload's deploy gives way to it",
@@ -37,11 +37,11 @@ const MENDED: [(&str, &str); 16] = [
     ),
     (
         "a group that was only just created is not listed, and is left over",
-        "rollback-at-boot seed=1 lag:20s@d1/Launch#1",
+        "rollback-at-boot seed=1 lag:45s@d1/Launch#1",
     ),
     (
         "a target group that was only just created is not listed, and is left over",
-        "replace seed=1 lag:20s@d1/Plan#1 stop@d1/Launch#1.4",
+        "replace seed=1 lag:55s@d1/Plan#1 stop@d1/Launch#1.4",
     ),
     (
         "a step that fails with the lock in hand leaves it behind",
