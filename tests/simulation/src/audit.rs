@@ -45,6 +45,12 @@ pub fn before(
     call: &Call,
 ) -> Option<(&'static str, String)> {
     let operation = call.operation.as_str();
+    if let Some(holder) = takes_the_lock_of(estate, execution, call) {
+        return Some((
+            "I4",
+            format!("{operation} of the lock that {holder} holds, and runs"),
+        ));
+    }
     let is_pointer = [
         "ModifyRule",
         "CreateRule",
@@ -78,19 +84,38 @@ pub fn before(
     if !is_pointer && live_group.is_none() {
         return None;
     }
-    let holder = estate
-        .services
-        .s3
-        .get(LEDGER, &format!("{PLACE}/lock.json"));
-    let holder: Option<Value> = holder.and_then(|lock| serde_json::from_slice(lock).ok());
-    let holder = holder.as_ref().and_then(|lock| lock["execution"].as_str());
-    (holder != execution).then(|| {
-        let holder = holder.unwrap_or("nobody");
+    let holder = holder(estate);
+    (holder.as_deref() != execution).then(|| {
+        let holder = holder.as_deref().unwrap_or("nobody");
         (
             "I4",
             format!("{operation} {} while {holder} holds the lock", call.about),
         )
     })
+}
+
+/// The ARN of the execution that holds the lock.
+fn holder(estate: &Estate) -> Option<String> {
+    let lock = estate.services.s3.get(LEDGER, &lock_key())?;
+    let lock: Value = serde_json::from_slice(lock).ok()?;
+    Some(lock["execution"].as_str()?.to_owned())
+}
+
+fn lock_key() -> String {
+    format!("{PLACE}/lock.json")
+}
+
+/// The execution whose lock a call writes over or deletes, while it runs.
+fn takes_the_lock_of(estate: &Estate, execution: Option<&str>, call: &Call) -> Option<String> {
+    let writes = ["PutObject", "DeleteObject"].contains(&call.operation.as_str());
+    if !writes || call.about != lock_key() {
+        return None;
+    }
+    let holder = holder(estate).filter(|holder| Some(holder.as_str()) != execution)?;
+    let mut executions = estate.executions.iter();
+    executions
+        .any(|one| one.arn == holder && one.is_running())
+        .then_some(holder)
 }
 
 /// The group that a call changes, if a rule sends requests there.

@@ -179,7 +179,10 @@ pub fn singles(scenario: &str, points: &Points) -> Vec<Schedule> {
         .flat_map(faults_of)
         .map(|fault| vec![fault]);
     let of_entries = points.entries.iter().flat_map(|visit| {
-        let alone = at_entries().into_iter().map(|what| {
+        // Once a fleet is to be shed, somebody may find that it is the better one.
+        let is_shed = visit.state.starts_with("Retire") && visit.number <= 2;
+        let more = is_shed.then_some(Action::PointBack);
+        let alone = at_entries().into_iter().chain(more).map(|what| {
             vec![Fault {
                 what,
                 at: Point::Entry(visit.clone()),

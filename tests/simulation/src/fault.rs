@@ -107,6 +107,8 @@ pub enum Action {
     ScheduleScaleIn(Duration),
     /// Somebody deletes the live group by force.
     DeleteLiveGroup,
+    /// Somebody gives all requests to the oldest fleet that stands.
+    PointBack,
     /// The newest artifact is uploaded again under its key, with other bytes.
     Overwrite,
     /// The newest artifact is deleted.
@@ -304,6 +306,7 @@ impl fmt::Display for Action {
             Self::Scale(by) => write!(f, "scale:{by:+}"),
             Self::ScheduleScaleIn(time) => write!(f, "schedule-scale-in:{}", told(*time)),
             Self::DeleteLiveGroup => f.write_str("delete-live-group"),
+            Self::PointBack => f.write_str("point-back"),
             Self::Overwrite => f.write_str("overwrite"),
             Self::DeleteArtifact => f.write_str("delete-artifact"),
             Self::DeleteConfig => f.write_str("delete-config"),
@@ -355,6 +358,7 @@ impl FromStr for Action {
             ),
             "schedule-scale-in" => Self::ScheduleScaleIn(duration(rest)?),
             "delete-live-group" => Self::DeleteLiveGroup,
+            "point-back" => Self::PointBack,
             "overwrite" => Self::Overwrite,
             "delete-artifact" => Self::DeleteArtifact,
             "delete-config" => Self::DeleteConfig,

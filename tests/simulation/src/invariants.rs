@@ -142,6 +142,10 @@ impl Check<'_> {
     /// Whether everything has ended that AWS would have let end: an execution that was cut off was recovered, or a
     /// later one has put things in order.
     fn is_terminal(&self) -> bool {
+        // Where somebody else has moved the traffic it stays, and with it what it needs.
+        if self.suffers(|action| matches!(action, Action::PointBack)) {
+            return false;
+        }
         let cut_off = |execution: &&Execution| {
             let error = execution
                 .failure
@@ -171,7 +175,11 @@ impl Check<'_> {
         let for_good = |action: &Action| {
             matches!(
                 action,
-                Action::Deny | Action::Outage(..) | Action::DeleteLiveGroup | Action::TopicFails(_)
+                Action::Deny
+                    | Action::Outage(..)
+                    | Action::DeleteLiveGroup
+                    | Action::PointBack
+                    | Action::TopicFails(_)
             )
         };
         self.suffers(for_good)

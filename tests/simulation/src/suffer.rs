@@ -96,6 +96,20 @@ impl State {
                     self.ask_cloud(Service::AutoScaling, &form);
                 }
             }
+            Action::PointBack => {
+                let survey = self.estate.cloud.survey();
+                let rule = survey.rules.first().map(|rule| rule.arn.clone());
+                let groups = survey.target_groups.into_iter();
+                let oldest = groups.min_by_key(|group| group.name.clone());
+                if let (Some(rule), Some(oldest)) = (rule, oldest) {
+                    let form = format!(
+                        "Action=ModifyRule&Version=2015-12-01&RuleArn={rule}&Actions.member.1.Type=forward&\
+                         Actions.member.1.TargetGroupArn={}",
+                        oldest.arn
+                    );
+                    self.ask_cloud(Service::ElasticLoadBalancing, &form);
+                }
+            }
             Action::Overwrite => {
                 if let Some(upload) = self.estate.uploads.last().cloned() {
                     let body = image(&format!("{}-again", upload.key));
