@@ -97,6 +97,8 @@ impl State {
                 }
             }
             Action::PointBack => {
+                // Its targets were not checked any more: at first none is known to be healthy.
+                self.watch.allow(0);
                 let survey = self.estate.cloud.survey();
                 let rule = survey.rules.first().map(|rule| rule.arn.clone());
                 let groups = survey.target_groups.into_iter();
