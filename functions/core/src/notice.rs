@@ -297,6 +297,8 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::step::Execution;
 
@@ -318,6 +320,20 @@ mod tests {
                 since: None,
             },
             now: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Whether `serde_json` keeps the order of fields depends on what else is built.
+    fn sorted(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields
+                    .into_iter()
+                    .map(|(name, value)| (name, sorted(value)));
+                fields.collect::<BTreeMap<_, _>>().into_iter().collect()
+            }
+            Value::Array(values) => values.into_iter().map(sorted).collect(),
+            other => other,
         }
     }
 
@@ -378,7 +394,7 @@ mod tests {
     #[test]
     fn the_message_is_a_custom_notification() {
         let message = Notice::new(&told(Kind::Succeeded, Why::default())).to_message();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&sorted(message)).unwrap());
     }
 
     #[test]
