@@ -49,7 +49,7 @@ pub(crate) async fn up(ui: &Ui, options: &Options) -> Result<()> {
     install_cli()?;
 
     let directory = directory();
-    let mut cloud = if let Some(cloud) = LocalCloud::join(&directory)? {
+    let mut cloud = if let Some(cloud) = LocalCloud::join(&directory).await? {
         if options
             .speed
             .is_some_and(|speed| speed != cloud.state.speed)
@@ -192,8 +192,13 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
 
 /// Prints what a shell is to evaluate.
 pub(crate) fn env() -> Result<()> {
-    let state = cloud::running(&directory())?
-        .context("no local AWS is running: `cargo xtask up` starts one")?;
+    let directory = directory();
+    let state = cloud::running(&directory)?.with_context(|| {
+        let why = cloud::why_it_ended(&directory).map_or_else(String::new, |why| {
+            format!("\nthe last one ended by itself: {why}")
+        });
+        format!("no local AWS is running: `cargo xtask up` starts one{why}")
+    })?;
     let network = state
         .network
         .as_ref()

@@ -25,7 +25,7 @@ use crate::{compile, image, tools};
 
 const MINISTACK: &str = "ministack";
 const FRONT: &str = "exuvia-cloud";
-/// The process ids of both, for those who end what a keeper that was killed left.
+/// The process ids, its own among them, for those who look for it and for what it left if it was killed.
 const PIDS: &str = "pids.json";
 /// What it says in its log once the local AWS can be used.
 pub(super) const READY: &str = "the local AWS is ready";
@@ -36,6 +36,8 @@ const LATELY: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// What exuvia-cloud may take to end its instances.
 const GRACE: Duration = Duration::from_secs(5);
+/// What the keeper may take to end all.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Starts both as the directory's state says, and exuvia-cloud again whenever it ends.
 ///
@@ -48,11 +50,18 @@ pub(crate) async fn keep(directory: &Path) -> Result<()> {
     Err(error)
 }
 
-/// Ends what a keeper that was killed left running.
-pub(super) fn end_left(directory: &Path) {
-    let pids = std::fs::read(directory.join(PIDS)).unwrap_or_default();
-    let pids: Pids = serde_json::from_slice(&pids).unwrap_or_default();
-    pids.end(directory);
+/// Whether one keeps up the local AWS in this directory.
+pub(super) fn is_running(directory: &Path) -> bool {
+    Pids::read(directory).is_some_and(|pids| process::is_running(pids.keeper, directory))
+}
+
+/// Ends the one that keeps up the local AWS in this directory, and all that it started.
+pub(super) fn stop(directory: &Path) {
+    if let Some(pids) = Pids::read(directory) {
+        process::end_group(pids.keeper, directory, ENDS_WITHIN);
+        // If it was killed, it could not.
+        pids.end(directory);
+    }
 }
 
 async fn watch(directory: &Path) -> Result<Infallible> {
@@ -197,8 +206,13 @@ impl<'a> Parts<'a> {
         let lifeline = std::io::pipe()?;
         let mut running = Running {
             directory,
-            pids: Pids::default(),
+            pids: Pids {
+                keeper: i32::try_from(std::process::id())?,
+                ministack: None,
+                front: None,
+            },
         };
+        running.save()?;
         let ministack = Part::start(MINISTACK, ministack(state, directory), directory)?;
         running.pids.ministack = ministack.pid();
         running.save()?;
@@ -231,13 +245,18 @@ impl<'a> Parts<'a> {
 }
 
 /// What is kept in [`PIDS`].
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Pids {
+    keeper: i32,
     ministack: Option<i32>,
     front: Option<i32>,
 }
 
 impl Pids {
+    fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(directory.join(PIDS)).ok()?).ok()
+    }
+
     fn end(self, directory: &Path) {
         if let Some(front) = self.front {
             // It ends its instances when it is asked to end.
@@ -249,7 +268,7 @@ impl Pids {
     }
 }
 
-/// The processes; they end when this is dropped.
+/// The processes; the two others end when this is dropped.
 struct Running<'a> {
     directory: &'a Path,
     pids: Pids,

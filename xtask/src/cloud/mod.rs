@@ -26,8 +26,6 @@ use crate::tools;
 
 pub(crate) const REGION: &str = "us-east-1";
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// The one that keeps it up ends all else first.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What there is to know about a local AWS, kept in its directory as `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,8 +34,6 @@ pub(crate) struct State {
     pub(crate) speed: u32,
     /// The real time at which both were the same.
     pub(crate) epoch: Timestamp,
-    /// The process that keeps it up.
-    keeper: i32,
     ministack_port: u16,
     cloud_port: u16,
     pub(crate) network: Option<network::Network>,
@@ -93,15 +89,6 @@ impl State {
             .args(arguments);
         command
     }
-
-    fn is_running(&self, directory: &Path) -> bool {
-        process::is_running(self.keeper, directory)
-    }
-
-    fn stop(&self, directory: &Path) {
-        process::end_group(self.keeper, directory, ENDS_WITHIN);
-        keeper::end_left(directory);
-    }
 }
 
 /// A local AWS that this process may change: nobody else does until this is dropped.
@@ -118,20 +105,17 @@ impl LocalCloud {
     /// Starts one in the directory, from nothing.
     pub(crate) async fn start(directory: &Path, speed: u32, lifetime: Lifetime) -> Result<Self> {
         let lock = lock(directory)?;
-        if let Some(left) = read(directory)? {
-            left.stop(directory);
-        }
+        keeper::stop(directory);
         clear(directory)?;
         std::fs::create_dir_all(directory.join("tmp"))?;
 
         let [ministack_port, cloud_port] = free_ports()?;
-        let mut cloud = Self {
+        let cloud = Self {
             directory: directory.to_owned(),
             lifetime,
             state: State {
                 speed,
                 epoch: Timestamp::now(),
-                keeper: 0,
                 ministack_port,
                 cloud_port,
                 network: None,
@@ -143,22 +127,30 @@ impl LocalCloud {
         };
         cloud.save()?;
         let mut keeper = cloud.start_keeper()?;
-        cloud.state.keeper = pid(&keeper)?;
-        cloud.save()?;
-        cloud.wait_until_ready(&mut keeper).await?;
+        cloud
+            .until_ready(|| Ok(keeper.try_wait()?.is_none()))
+            .await?;
         Ok(cloud)
     }
 
     /// The one that runs in the directory, if there is one.
-    pub(crate) fn join(directory: &Path) -> Result<Option<Self>> {
+    pub(crate) async fn join(directory: &Path) -> Result<Option<Self>> {
         let lock = lock(directory)?;
-        Ok(running(directory)?.map(|state| Self {
+        let Some(state) = running(directory)? else {
+            return Ok(None);
+        };
+        let cloud = Self {
             directory: directory.to_owned(),
             lifetime: Lifetime::Detached,
             state,
             keep: true,
             _lock: lock,
-        }))
+        };
+        // Whoever started it may have been killed at once.
+        cloud
+            .until_ready(|| Ok(keeper::is_running(directory)))
+            .await?;
+        Ok(Some(cloud))
     }
 
     /// Leaves it running when this is dropped; it must have been started as detached.
@@ -182,12 +174,12 @@ impl LocalCloud {
     /// Ends the one in the directory, complete or not; whether there was one.
     pub(crate) fn stop_in(directory: &Path) -> Result<bool> {
         let _lock = lock(directory)?;
-        let Some(state) = read(directory)? else {
-            return Ok(false);
-        };
-        let ran = state.is_running(directory);
-        state.stop(directory);
-        std::fs::remove_file(directory.join("state.json"))?;
+        let ran = keeper::is_running(directory);
+        keeper::stop(directory);
+        let state = directory.join("state.json");
+        if state.exists() {
+            std::fs::remove_file(state)?;
+        }
         Ok(ran)
     }
 
@@ -195,7 +187,7 @@ impl LocalCloud {
         // This very program, even where cargo has meanwhile replaced its file.
         let program = std::env::current_exe().ok().filter(|path| path.exists());
         let program = program.unwrap_or_else(|| "/proc/self/exe".into());
-        let log = File::create(self.log())?;
+        let log = File::create(log_in(&self.directory))?;
         let mut command = process::service(program, self.lifetime);
         command.args(["up", "--keep"]).arg(&self.directory);
         // What happens later is told here as well, if this is a terminal.
@@ -207,18 +199,16 @@ impl LocalCloud {
         command.spawn().context("cannot start what keeps it up")
     }
 
-    fn log(&self) -> PathBuf {
-        self.directory.join("up.log")
-    }
-
-    async fn wait_until_ready(&self, keeper: &mut Child) -> Result<()> {
+    async fn until_ready(&self, mut runs: impl FnMut() -> Result<bool>) -> Result<()> {
         loop {
-            let said = std::fs::read_to_string(self.log()).unwrap_or_default();
+            // Looked at first: what it said last counts.
+            let runs = runs()?;
+            let said = std::fs::read_to_string(log_in(&self.directory)).unwrap_or_default();
             if said.lines().any(|line| line == keeper::READY) {
                 return Ok(());
             }
-            if keeper.try_wait()?.is_some() {
-                bail!("{}", said.trim().trim_start_matches("error: "));
+            if !runs {
+                bail!("{}", why_it_ended(&self.directory).unwrap_or(said));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -228,14 +218,29 @@ impl LocalCloud {
 impl Drop for LocalCloud {
     fn drop(&mut self) {
         if !self.keep {
-            self.state.stop(&self.directory);
+            keeper::stop(&self.directory);
         }
     }
 }
 
 /// What runs in the directory, for those who only look.
 pub(crate) fn running(directory: &Path) -> Result<Option<State>> {
-    Ok(read(directory)?.filter(|state| state.is_running(directory)))
+    if keeper::is_running(directory) {
+        read(directory)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Why the last one in the directory ended, if nobody asked it to.
+pub(crate) fn why_it_ended(directory: &Path) -> Option<String> {
+    let said = std::fs::read_to_string(log_in(directory)).ok()?;
+    let (_, error) = said.rsplit_once("\nerror: ")?;
+    Some(error.trim().to_owned())
+}
+
+fn log_in(directory: &Path) -> PathBuf {
+    directory.join("up.log")
 }
 
 fn read(directory: &Path) -> Result<Option<State>> {
@@ -301,8 +306,4 @@ pub(crate) fn forget_other_aws(command: &mut Command) {
     command
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-}
-
-fn pid(child: &Child) -> Result<i32> {
-    Ok(i32::try_from(child.id().context("it ended at once")?)?)
 }
