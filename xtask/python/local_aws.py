@@ -1,17 +1,22 @@
-"""Runs ministack with Step Functions on the cloud's clock.
+"""Runs ministack with Step Functions on the cloud's clock, and with Lambda's retries of EventBridge's events.
 
     python local_aws.py EPOCH SPEED DIRECTORY
 
 EPOCH is the real time, in seconds since 1970, at which cloud time and real time were the same; from there on
 cloud time runs SPEED times as fast. DIRECTORY only marks the process, for those who look for it. ministack shortens Wait states itself (SFN_WAIT_SCALE), but stamps
 executions and states with real time, and a handler that compares those stamps with a deadline would see a
-wait of 300 s pass in 30. This replaces the clock of its Step Functions module, and nothing else of it.
+wait of 300 s pass in 30. This replaces the clock of its Step Functions module.
+
+An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
+function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
 Every name that is replaced is checked first: another release of ministack fails here, loudly, and not as a
 deploy that behaves strangely.
 """
 
 import importlib.metadata
+import json
 import os
 import signal
 import sys
@@ -30,8 +35,13 @@ def main():
         sys.exit(f"local_aws.py was written for ministack {VERSION}, and {installed} is installed: read its "
                  "services/stepfunctions.py, then change VERSION here")
 
-    from ministack.services import stepfunctions
+    # Read when the module is loaded, in seconds of real time.
+    os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = str(60 / speed)
+    os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
+
+    from ministack.services import eventbridge, lambda_svc, stepfunctions
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
+    retry_events(eventbridge, lambda_svc)
 
     from ministack import app
     try:
@@ -62,6 +72,25 @@ def run_on_cloud_time(module, seconds):
 
     module.now_iso = now_iso
     module.datetime = CloudDatetime
+
+
+def retry_events(eventbridge, lambda_svc):
+    code = getattr(getattr(eventbridge, "_dispatch_to_lambda", None), "__code__", None)
+    used = ("_get_func_record_for_ref", "_execution_record_for_config")
+    if code is None or not all(name in code.co_names for name in used):
+        sys.exit(f"ministack {VERSION} is not as expected: eventbridge._dispatch_to_lambda does not use {used}")
+    if not hasattr(lambda_svc, "invoke_async_with_retry"):
+        sys.exit(f"ministack {VERSION} is not as expected: it has no lambda_svc.invoke_async_with_retry")
+
+    def dispatch_to_lambda(arn, payload):
+        function, config, name = lambda_svc._get_func_record_for_ref(arn)
+        if not function or not config:
+            eventbridge.logger.warning("EventBridge: function %s not found", name)
+            return
+        record = lambda_svc._execution_record_for_config(function, config)
+        lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+    eventbridge._dispatch_to_lambda = dispatch_to_lambda
 
 
 if __name__ == "__main__":
