@@ -4,7 +4,6 @@
 //! other end of a pipe of its. exuvia-cloud goes on from its journal when it is started again. ministack has its
 //! state in memory, so that without it there is nothing to go on with.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{IsTerminal as _, PipeReader, PipeWriter, Write as _};
@@ -29,10 +28,10 @@ const FRONT: &str = "exuvia-cloud";
 const PIDS: &str = "pids.json";
 /// What it says in its log once the local AWS can be used.
 pub(super) const READY: &str = "the local AWS is ready";
-/// A part that ended so often in [`LATELY`] will do so again.
-const OFTEN: usize = 5;
-const LATELY: Duration = Duration::from_mins(1);
-/// Between two ends of a part and its next start; longer with each.
+/// What ended so soon after its start may do so again; so often in a row, and it will.
+const SOON: Duration = Duration::from_secs(5);
+const OFTEN: u32 = 5;
+/// Between such an end and the next start; longer with each in a row.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What exuvia-cloud may take to end its instances.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,7 +70,8 @@ async fn watch(directory: &Path) -> Result<Infallible> {
     parts.front_is_ready().await?;
     eprintln!("{READY}");
 
-    let mut ends = VecDeque::new();
+    let mut started = Instant::now();
+    let mut in_a_row = 0;
     loop {
         let status = tokio::select! {
             status = parts.ministack.child.wait() => {
@@ -89,18 +89,21 @@ async fn watch(directory: &Path) -> Result<Infallible> {
             status = parts.front.child.wait() => status?,
         };
         let ended = Instant::now();
-        ends.push_back(ended);
-        ends.retain(|end| ended.duration_since(*end) < LATELY);
-        let again = u32::try_from(ends.len()).unwrap_or(u32::MAX) - 1;
-        if ends.len() == OFTEN {
+        in_a_row = if ended.duration_since(started) < SOON {
+            in_a_row + 1
+        } else {
+            0
+        };
+        if in_a_row == OFTEN {
             bail!(
-                "exuvia-cloud ended {OFTEN} times within a minute ({status}): the local AWS ends. Its log, {}, ends \
-                 with\n{}",
+                "exuvia-cloud ended soon after its start, {OFTEN} times in a row ({status}): the local AWS ends. Its \
+                 log, {}, ends with\n{}",
                 parts.front.log.display(),
                 process::tail(&parts.front.log)
             );
         }
-        sleep(PAUSE * again).await;
+        sleep(PAUSE * in_a_row).await;
+        started = Instant::now();
         parts.start_front_again()?;
         let line = match parts.front_is_ready().await {
             Ok(()) => format!(
