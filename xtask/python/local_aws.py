@@ -1,4 +1,4 @@
-"""Runs ministack with Step Functions on the cloud's clock, and with Lambda's retries of EventBridge's events.
+"""Runs ministack with Step Functions on the cloud's clock, and with functions that fail as Lambda's do.
 
     python local_aws.py EPOCH SPEED DIRECTORY
 
@@ -10,6 +10,9 @@ wait of 300 s pass in 30. This replaces the clock of its Step Functions module.
 An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+
+A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
+handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
 Every name that is replaced is checked first: another release of ministack fails here, loudly, and not as a
 deploy that behaves strangely.
@@ -39,9 +42,11 @@ def main():
     os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = str(60 / speed)
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
 
+    from ministack.core import lambda_runtime
     from ministack.services import eventbridge, lambda_svc, stepfunctions
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
+    name_exits(lambda_runtime.ProvidedWorker)
 
     from ministack import app
     try:
@@ -91,6 +96,20 @@ def retry_events(eventbridge, lambda_svc):
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
+
+
+def name_exits(worker):
+    start = worker._await_init
+
+    def await_init(self, *arguments):
+        try:
+            start(self, *arguments)
+        except RuntimeError as error:
+            if str(error).startswith("bootstrap exited during init"):
+                error.error_type = "Runtime.ExitError"
+            raise
+
+    worker._await_init = await_init
 
 
 if __name__ == "__main__":
