@@ -50,7 +50,10 @@ fn main() -> anyhow::Result<()> {
     let mut total = 0;
     let mut part = |what: &str, schedules: &(dyn Fn(usize) -> Schedule + Sync), count: usize| {
         let began = Instant::now();
-        let progress = |done: usize| {
+        let progress = |done: usize, failing: Option<&Failing>| {
+            if let Some(failing) = failing {
+                eprintln!("  fails: {}", failing.schedule);
+            }
             if done.is_multiple_of(1000) {
                 eprintln!("  {done} of {count} {what}");
             }

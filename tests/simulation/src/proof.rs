@@ -195,13 +195,14 @@ pub struct Proof {
     pub failing: Vec<Failing>,
 }
 
-/// Runs schedules on all processors, and stops after so many that fail.
+/// Runs schedules on all processors, and stops after so many that fail. `progress` is told of each: how many there have
+/// been, and what is wrong with it.
 pub fn prove(
     grounds: &BTreeMap<String, Ground>,
     schedules: &(dyn Fn(usize) -> Schedule + Sync),
     count: usize,
     most_failing: usize,
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize, Option<&Failing>) + Sync),
 ) -> anyhow::Result<Proof> {
     let next = AtomicUsize::new(0);
     let struck = AtomicUsize::new(0);
@@ -226,12 +227,12 @@ pub fn prove(
             if outcome.seen.suffered > ground.opening.len() {
                 struck.fetch_add(1, Ordering::Relaxed);
             }
-            progress(ran.fetch_add(1, Ordering::Relaxed) + 1);
-            if !violations.is_empty() {
-                let found = Failing {
-                    schedule,
-                    violations,
-                };
+            let found = (!violations.is_empty()).then_some(Failing {
+                schedule,
+                violations,
+            });
+            progress(ran.fetch_add(1, Ordering::Relaxed) + 1, found.as_ref());
+            if let Some(found) = found {
                 let mut failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
                 failing.push(found);
                 enough.fetch_or(failing.len() >= most_failing, Ordering::Relaxed);

@@ -154,7 +154,7 @@ fn a_part_of_all_schedules_violates_nothing() {
         &|index| schedules[index].clone(),
         schedules.len(),
         5,
-        &|_| {},
+        &|_, _| {},
     );
     let proof = proof.unwrap();
     let failing: Vec<String> = proof
