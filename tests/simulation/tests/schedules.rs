@@ -10,7 +10,7 @@ use exuvia_simulation::proof::{Bench, Ground, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
 
 /// Each line is what once went wrong, made as small as it gets, with what it showed.
-const MENDED: [(&str, &str); 16] = [
+const MENDED: [(&str, &str); 18] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -70,6 +70,14 @@ const MENDED: [(&str, &str); 16] = [
     (
         "of two uploads of one second the older goes first",
         "first seed=30736 overwrite@d1/Plan#1",
+    ),
+    (
+        "the event of an upload comes when a newer one is live already",
+        "replace seed=1 delay-event:150s@0s upload:good@5s",
+    ),
+    (
+        "Launch fails when only the target group is there, and that is not listed yet",
+        "replace seed=1 lag:45s@d1/Plan#1 deny@d1/Launch#1.8",
     ),
     (
         "a recovery is stopped, and so is the one after it",
