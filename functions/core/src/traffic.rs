@@ -59,7 +59,8 @@ pub fn only(release: ReleaseNumber) -> Vec<Weight> {
 /// if its fleet still stands and the rule names it (or there is no rule any more, as somebody deleted it); else the
 /// one that carries most of the weight. Traffic never moves to what a rule does not name: no health check runs there.
 ///
-/// What is being given up is kept only where the promised fleet is gone: there is nothing better left.
+/// What is being given up is kept only where the promised fleet is gone: there is nothing better left. And if even that
+/// is gone, a fleet that the rule still names takes over, though its weight is 0: it had the traffic before.
 pub fn keeper(
     committed: Option<ReleaseNumber>,
     rule: &[Weight],
@@ -79,6 +80,13 @@ pub fn keeper(
         .or_else(|| {
             let last = weighted().find(|share| is_given_up(share) && standing(share.release));
             committed.and(last).map(|share| share.release)
+        })
+        .or_else(|| {
+            let named = rule.iter().filter(|share| !is_given_up(share));
+            let left = named
+                .map(|share| share.release)
+                .filter(|release| standing(*release));
+            given_up.and(committed).and(left.max())
         })
 }
 
@@ -209,6 +217,22 @@ mod tests {
                 Some(2),
                 Some(2),
                 "the promised fleet vanished under the new one",
+            ),
+            (
+                Some(2),
+                vec![w(1, 0), w(2, 100)],
+                vec![1],
+                Some(2),
+                Some(1),
+                "the new fleet vanished within Commit, and the old one still stands",
+            ),
+            (
+                None,
+                vec![w(1, 0), w(2, 0)],
+                vec![1, 2],
+                Some(2),
+                None,
+                "nothing was ever live",
             ),
         ] {
             let stands = |release: ReleaseNumber| standing.contains(&release.get());

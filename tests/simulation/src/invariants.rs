@@ -18,7 +18,7 @@ use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
 use crate::run::Outcome;
 use crate::scenario::{PLACE, Scenario};
-use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
+use crate::world::{Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
@@ -281,10 +281,9 @@ impl Check<'_> {
         let upload = |execution: &Execution| {
             let input: Value = serde_json::from_str(&execution.input).ok()?;
             let id = input["artifact"]["versionId"].as_str()?;
-            let key = input["artifact"]["key"].as_str()?;
-            let versions = self.after.services.s3.versions(ARTIFACTS, key);
-            let version = versions.iter().find(|version| version.id == id)?;
-            Some(version.written_at.as_second())
+            let mut uploads = self.after.uploads.iter();
+            let upload = uploads.find(|upload| upload.version_id == id)?;
+            Some(upload.at.as_second())
         };
         let versions = self
             .after

@@ -167,6 +167,7 @@ impl State {
             version_id,
             size,
             behaviour: behaviour.to_owned(),
+            at: now,
         };
         self.deeds.push(Deed::DeliverUpload(upload.clone()));
         self.estate.uploads.push(upload);

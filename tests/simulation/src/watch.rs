@@ -13,6 +13,8 @@ pub struct Watch {
     pub floor: usize,
     /// Instances that died by themselves or were replaced because they were ill, by group.
     deaths: BTreeMap<String, usize>,
+    /// Whether the live group has instances that are not healthy yet.
+    is_growing: bool,
     is_allowed_less: bool,
     has_failed: bool,
 }
@@ -23,6 +25,7 @@ impl Watch {
         Self {
             floor: served.filter(|(_, healthy)| *healthy).count(),
             deaths: BTreeMap::new(),
+            is_growing: false,
             is_allowed_less: false,
             has_failed: false,
         }
@@ -37,6 +40,23 @@ impl Watch {
     pub fn allow(&mut self, desired: usize) {
         self.floor = self.floor.min(desired);
         self.is_allowed_less = true;
+    }
+
+    /// A group is scaled in to so many. Which instances go is its choice: the healthy ones, while others still boot.
+    pub fn allow_scale_in(&mut self, desired: usize) {
+        self.allow(if self.is_growing { 0 } else { desired });
+    }
+
+    /// Looks whether the live group grows, before a scale-in.
+    pub fn see_growth(&mut self, estate: &Estate) {
+        let survey = estate.cloud.survey();
+        let committed = estate.committed_group();
+        let mut groups = survey.groups.iter();
+        let desired = groups
+            .find(|group| Some(&group.name) == committed.as_ref())
+            .map_or(0, |group| usize::try_from(group.desired).unwrap_or(0));
+        let healthy = estate.cloud.served_by().filter(|(_, healthy)| *healthy);
+        self.is_growing = healthy.count() < desired;
     }
 
     /// What is wrong, the first time that it is.

@@ -76,6 +76,7 @@ pub struct Upload {
     pub version_id: String,
     pub size: usize,
     pub behaviour: String,
+    pub at: Timestamp,
 }
 
 /// What is to be done by the task that has everything at hand.
@@ -296,12 +297,15 @@ impl State {
         if self.scale_ins.iter().any(due) {
             self.scale_ins.retain(|at| !due(at));
             if !self.is_held() {
-                self.watch.allow(1);
+                self.watch.allow_scale_in(1);
             }
         }
         if let Some(what) = self.watch.look(&self.estate) {
             self.tell(elapsed, || format!("!! {what}"));
             self.violated("I1", format!("after {}: {what}", told(elapsed)));
+        }
+        if !self.scale_ins.is_empty() {
+            self.watch.see_growth(&self.estate);
         }
     }
 

@@ -10,7 +10,7 @@ use exuvia_simulation::proof::{Bench, Ground, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
 
 /// Each line is what once went wrong, made as small as it gets, with what it showed.
-const MENDED: [(&str, &str); 18] = [
+const MENDED: [(&str, &str); 19] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -54,6 +54,10 @@ const MENDED: [(&str, &str); 18] = [
     (
         "a recovery that fails in Plan tells a deploy that is live as rolled back",
         "replace seed=1 stop@d1/Commit#1 deny@r1/Plan#1.1",
+    ),
+    (
+        "the new fleet is deleted by hand within Commit, and the old one, which still stands, is shed as well",
+        "rerun seed=7050416 deny@d1/Commit#1.6 delete-live-group@d1/Commit#1",
     ),
     (
         "an outage of a minute leaves fleets half shed",
