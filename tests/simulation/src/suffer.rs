@@ -208,11 +208,8 @@ impl State {
         };
         let desired = (group.desired + by).clamp(group.min, group.max);
         if by < 0 {
-            // Which instance goes is the group's choice: a healthy one, while another still boots.
-            let fewer = usize::try_from(by.unsigned_abs()).unwrap_or(0);
-            let left = self.watch.floor.saturating_sub(fewer);
-            self.watch
-                .allow(left.min(usize::try_from(desired).unwrap_or(0)));
+            let desired = usize::try_from(desired).unwrap_or(0);
+            self.watch.scaled_in(&self.estate, &name, desired);
         }
         let form = format!(
             "Action=SetDesiredCapacity&Version=2011-01-01&AutoScalingGroupName={name}&DesiredCapacity={desired}"

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use exuvia_cloud::model::Survey;
+
 use crate::world::Estate;
 
 #[derive(Clone, Debug)]
@@ -13,19 +15,15 @@ pub struct Watch {
     pub floor: usize,
     /// Instances that died by themselves or were replaced because they were ill, by group.
     deaths: BTreeMap<String, usize>,
-    /// Whether the live group has instances that are not healthy yet.
-    is_growing: bool,
     is_allowed_less: bool,
     has_failed: bool,
 }
 
 impl Watch {
     pub fn begin(estate: &Estate) -> Self {
-        let served = estate.cloud.served_by();
         Self {
-            floor: served.filter(|(_, healthy)| *healthy).count(),
+            floor: healthy(estate),
             deaths: BTreeMap::new(),
-            is_growing: false,
             is_allowed_less: false,
             has_failed: false,
         }
@@ -42,21 +40,12 @@ impl Watch {
         self.is_allowed_less = true;
     }
 
-    /// A group is scaled in to so many. Which instances go is its choice: the healthy ones, while others still boot.
-    pub fn allow_scale_in(&mut self, desired: usize) {
-        self.allow(if self.is_growing { 0 } else { desired });
-    }
-
-    /// Looks whether the live group grows, before a scale-in.
-    pub fn see_growth(&mut self, estate: &Estate) {
-        let survey = estate.cloud.survey();
-        let committed = estate.committed_group();
-        let mut groups = survey.groups.iter();
-        let desired = groups
-            .find(|group| Some(&group.name) == committed.as_ref())
-            .map_or(0, |group| usize::try_from(group.desired).unwrap_or(0));
-        let healthy = estate.cloud.served_by().filter(|(_, healthy)| *healthy);
-        self.is_growing = healthy.count() < desired;
+    /// Somebody is about to scale a group in. Which instances go is the group's choice: healthy ones, while others
+    /// still boot.
+    pub fn scaled_in(&mut self, estate: &Estate, group: &str, desired: usize) {
+        let gone = desired_of(&estate.cloud.survey(), group).saturating_sub(desired);
+        let left = healthy(estate).max(self.floor).saturating_sub(gone);
+        self.allow(left.min(desired));
     }
 
     /// What is wrong, the first time that it is.
@@ -64,8 +53,7 @@ impl Watch {
         if self.has_failed {
             return None;
         }
-        let healthy = estate.cloud.served_by().filter(|(_, healthy)| *healthy);
-        let healthy = healthy.count();
+        let healthy = healthy(estate);
         if healthy > self.floor {
             self.floor = self.floor.max(healthy.min(self.grown(estate)));
         }
@@ -87,9 +75,11 @@ impl Watch {
         let survey = estate.cloud.survey();
         let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
         let serves = weights.any(|(name, weight)| *name == committed && *weight > 0);
-        let group = survey.groups.iter().find(|group| group.name == committed);
-        let desired = group.filter(|_| serves).map_or(0, |group| group.desired);
-        usize::try_from(desired).unwrap_or(0)
+        if serves {
+            desired_of(&survey, &committed)
+        } else {
+            0
+        }
     }
 
     /// How many are missing for a reason that is not the deployer's.
@@ -129,4 +119,16 @@ impl Watch {
             })
             .sum()
     }
+}
+
+/// The healthy targets that requests reach.
+fn healthy(estate: &Estate) -> usize {
+    let served = estate.cloud.served_by();
+    served.filter(|(_, healthy)| *healthy).count()
+}
+
+/// How many instances a group is to have; none if there is no such group.
+fn desired_of(survey: &Survey, group: &str) -> usize {
+    let group = survey.groups.iter().find(|other| other.name == group);
+    group.map_or(0, |group| usize::try_from(group.desired).unwrap_or(0))
 }

@@ -279,6 +279,13 @@ impl State {
     /// Moves cloud and instances to now, and looks whether the capacity is there.
     pub fn turn(&mut self, elapsed: Duration) {
         let now = self.estate.now;
+        let due = |at: &Timestamp| *at <= now;
+        if self.scale_ins.iter().any(due) {
+            self.scale_ins.retain(|at| !due(at));
+            if let Some(group) = self.estate.committed_group().filter(|_| !self.is_held()) {
+                self.watch.scaled_in(&self.estate, &group, 1);
+            }
+        }
         loop {
             let effects = self.estate.cloud.advance(now);
             let mut idle = effects.is_empty();
@@ -293,19 +300,9 @@ impl State {
                 break;
             }
         }
-        let due = |at: &Timestamp| *at <= now;
-        if self.scale_ins.iter().any(due) {
-            self.scale_ins.retain(|at| !due(at));
-            if !self.is_held() {
-                self.watch.allow_scale_in(1);
-            }
-        }
         if let Some(what) = self.watch.look(&self.estate) {
             self.tell(elapsed, || format!("!! {what}"));
             self.violated("I1", format!("after {}: {what}", told(elapsed)));
-        }
-        if !self.scale_ins.is_empty() {
-            self.watch.see_growth(&self.estate);
         }
     }
 

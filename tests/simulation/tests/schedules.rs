@@ -57,7 +57,7 @@ const MENDED: [(&str, &str); 19] = [
     ),
     (
         "the new fleet is deleted by hand within Commit, and the old one, which still stands, is shed as well",
-        "rerun seed=7050416 deny@d1/Commit#1.6 delete-live-group@d1/Commit#1",
+        "rerun seed=1 deny@d1/Commit#1.6 delete-live-group@d1/Commit#1",
     ),
     (
         "an outage of a minute leaves fleets half shed",
