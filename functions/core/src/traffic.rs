@@ -126,39 +126,25 @@ mod tests {
         assert_eq!(weights(None, n(1), 100), [w(1, 100)]);
     }
 
+    fn kept(
+        committed: Option<u32>,
+        rule: &[Weight],
+        standing: &[u32],
+        given_up: Option<u32>,
+    ) -> Option<u32> {
+        let stands = |release: ReleaseNumber| standing.contains(&release.get());
+        keeper(committed.map(n), rule, stands, given_up.map(n)).map(ReleaseNumber::get)
+    }
+
     #[test]
     fn who_keeps_the_traffic() {
-        for (committed, rule, standing, given_up, keeps, why) in [
-            (None, vec![], vec![], None, None, "nothing is there"),
-            (
-                Some(1),
-                vec![w(1, 100)],
-                vec![1],
-                None,
-                Some(1),
-                "all is well",
-            ),
-            (
-                Some(1),
-                vec![w(1, 0), w(2, 100)],
-                vec![1, 2],
-                Some(2),
-                Some(1),
-                "cut off before Commit",
-            ),
-            (
-                Some(2),
-                vec![w(1, 0), w(2, 100)],
-                vec![1, 2],
-                Some(2),
-                Some(2),
-                "cut off within Commit",
-            ),
+        for (committed, rule, standing, keeps, why) in [
+            (None, vec![], vec![], None, "nothing is there"),
+            (Some(1), vec![w(1, 100)], vec![1], Some(1), "all is well"),
             (
                 Some(1),
                 vec![w(1, 0), w(2, 100)],
                 vec![2],
-                None,
                 Some(2),
                 "the promised fleet vanished",
             ),
@@ -166,31 +152,13 @@ mod tests {
                 Some(1),
                 vec![w(2, 100)],
                 vec![1, 2],
-                None,
                 Some(2),
                 "the rule no longer names the promised one",
             ),
             (
                 None,
-                vec![w(1, 0)],
-                vec![1],
-                Some(1),
-                None,
-                "a first deploy that never got traffic",
-            ),
-            (
-                None,
                 vec![w(1, 100)],
                 vec![1],
-                Some(1),
-                None,
-                "a first deploy that failed under traffic",
-            ),
-            (
-                None,
-                vec![w(1, 100)],
-                vec![1],
-                None,
                 Some(1),
                 "a first deploy that was cut off under traffic",
             ),
@@ -199,22 +167,60 @@ mod tests {
                 vec![],
                 vec![],
                 None,
-                None,
                 "everything was removed by hand",
             ),
             (
                 Some(1),
                 vec![],
                 vec![1],
-                None,
                 Some(1),
                 "the rule was removed by hand",
+            ),
+        ] {
+            assert_eq!(kept(committed, &rule, &standing, None), keeps, "{why}");
+        }
+    }
+
+    #[test]
+    fn who_keeps_the_traffic_when_a_release_is_given_up() {
+        for (committed, rule, standing, given_up, keeps, why) in [
+            (
+                Some(1),
+                vec![w(1, 0), w(2, 100)],
+                vec![1, 2],
+                2,
+                Some(1),
+                "cut off before Commit",
+            ),
+            (
+                Some(2),
+                vec![w(1, 0), w(2, 100)],
+                vec![1, 2],
+                2,
+                Some(2),
+                "cut off within Commit",
+            ),
+            (
+                None,
+                vec![w(1, 0)],
+                vec![1],
+                1,
+                None,
+                "a first deploy that never got traffic",
+            ),
+            (
+                None,
+                vec![w(1, 100)],
+                vec![1],
+                1,
+                None,
+                "a first deploy that failed under traffic",
             ),
             (
                 Some(1),
                 vec![w(1, 0), w(2, 100)],
                 vec![2],
-                Some(2),
+                2,
                 Some(2),
                 "the promised fleet vanished under the new one",
             ),
@@ -222,7 +228,7 @@ mod tests {
                 Some(2),
                 vec![w(1, 0), w(2, 100)],
                 vec![1],
-                Some(2),
+                2,
                 Some(1),
                 "the new fleet vanished within Commit, and the old one still stands",
             ),
@@ -230,14 +236,13 @@ mod tests {
                 None,
                 vec![w(1, 0), w(2, 0)],
                 vec![1, 2],
-                Some(2),
+                2,
                 None,
                 "nothing was ever live",
             ),
         ] {
-            let stands = |release: ReleaseNumber| standing.contains(&release.get());
-            let kept = keeper(committed.map(n), &rule, stands, given_up.map(n));
-            assert_eq!(kept, keeps.map(n), "{why}");
+            let kept = kept(committed, &rule, &standing, Some(given_up));
+            assert_eq!(kept, keeps, "{why}");
         }
     }
 }
