@@ -108,7 +108,13 @@ fn enter_by_mounts(rootfs: &Path) -> Result<(), Failure> {
         .or_else(|_| mount(Some("/proc"), &proc, NOTHING, bind, NOTHING))
         .map_err(step("mount /proc"))?;
 
-    chdir(rootfs)?;
+    make_root(rootfs)
+}
+
+/// Makes a mount the root of this process' mount namespace; nothing of what was there before is reached any more.
+pub(in super::super) fn make_root(root: &Path) -> Result<(), Failure> {
+    let step = |what: &'static str| move |error: Errno| not_allowed(what, error);
+    chdir(root)?;
     // pivot_root(2): onto the same directory, so that the old root lies over the new one and is then taken away.
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH).map_err(step("unmount the old root"))?,
