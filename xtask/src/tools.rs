@@ -53,10 +53,20 @@ pub(crate) async fn install_docker(ui: &Ui) -> Result<()> {
     if has("dockerd") || !has("apt-get") || !nix::unistd::Uid::effective().is_root() {
         return Ok(());
     }
-    let step = ui.step("Docker", "installing docker.io", Some("about a minute, once"));
+    let step = ui.step(
+        "Docker",
+        "installing docker.io",
+        Some("about a minute, once"),
+    );
     for arguments in [
         &["update"][..],
-        &["install", "--yes", "--no-install-recommends", "docker.io", "iproute2"],
+        &[
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "docker.io",
+            "iproute2",
+        ],
     ] {
         let mut apt = process::tied("apt-get");
         apt.env("DEBIAN_FRONTEND", "noninteractive")

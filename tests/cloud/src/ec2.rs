@@ -112,12 +112,20 @@ impl Ec2 {
     /// # Errors
     /// If there is none.
     pub async fn user_data(&self, template: &str, version: &str) -> Result<Vec<u8>, String> {
-        let kind = if template.starts_with("lt-") { "Id" } else { "Name" };
+        let kind = if template.starts_with("lt-") {
+            "Id"
+        } else {
+            "Name"
+        };
         let version = version.replace('$', "%24");
-        let parameters = format!("&LaunchTemplate{kind}={template}&LaunchTemplateVersion.1={version}");
-        let answer = self.ask("DescribeLaunchTemplateVersions", &parameters).await;
+        let parameters =
+            format!("&LaunchTemplate{kind}={template}&LaunchTemplateVersion.1={version}");
+        let answer = self
+            .ask("DescribeLaunchTemplateVersions", &parameters)
+            .await;
         let answer = answer.unwrap_or_default();
-        let missing = || format!("launch template {template} has no user data in version {version}");
+        let missing =
+            || format!("launch template {template} has no user data in version {version}");
         let encoded = texts(&answer, "userData").next().ok_or_else(missing)?;
         aws_smithy_types::base64::decode(encoded.trim())
             .map_err(|error| format!("the user data of launch template {template}: {error}"))
@@ -153,7 +161,11 @@ pub fn rebooted(done: Result<(), Error>) -> Answer {
                    <requestId>local</requestId><return>true</return></RebootInstancesResponse>"
                 .to_owned(),
         },
-        Err(Error { code, message, status }) => Answer {
+        Err(Error {
+            code,
+            message,
+            status,
+        }) => Answer {
             status,
             body: format!(
                 "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\

@@ -120,7 +120,11 @@ async fn ours(service: Service, request: Request<Incoming>, runtime: &Runtime) -
 }
 
 /// EC2 is the other local AWS's, but for what only concerns the machines.
-async fn of_ec2(request: Request<Incoming>, runtime: &Runtime, upstream: &Upstream) -> Response<Body> {
+async fn of_ec2(
+    request: Request<Incoming>,
+    runtime: &Runtime,
+    upstream: &Upstream,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = match whole(body).await {
         Ok(body) => body,

@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use log::Log;
-pub use docker::check as check_docker;
 use docker::Faults;
+pub use docker::check as check_docker;
+use log::Log;
 use machine::Description;
 use process::{Known, Process};
 
@@ -246,7 +246,11 @@ impl Site {
         let addr = self.ports.next()?;
         let directory = self.instances.join(&spec.id);
         let tag = |name: &str| spec.tags.get(name).map_or("", String::as_str);
-        let faults = Faults::of(&self.settings.state_dir, tag("exuvia:app"), tag("exuvia:environment"))?;
+        let faults = Faults::of(
+            &self.settings.state_dir,
+            tag("exuvia:app"),
+            tag("exuvia:environment"),
+        )?;
         let described = Description {
             spec,
             addr,

@@ -40,7 +40,11 @@ pub(crate) enum Instances {
 
 impl Instances {
     pub(crate) fn with(docker: bool) -> Self {
-        if docker { Self::Docker } else { Self::Processes }
+        if docker {
+            Self::Docker
+        } else {
+            Self::Processes
+        }
     }
 
     /// Says in one line why this computer cannot have them, and what to do.

@@ -117,12 +117,7 @@ const ACTS: [Act; 3] = [
 ];
 
 /// Runs the demo in the directory; an error says what did not happen as it should.
-pub(crate) async fn run(
-    ui: &Ui,
-    directory: &Path,
-    speed: u32,
-    instances: Instances,
-) -> Result<()> {
+pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32, instances: Instances) -> Result<()> {
     let began = Instant::now();
     ui.line(format!(
         "\n{}  one upload is deployed, replaced and rolled back, all for real, on this machine\n",

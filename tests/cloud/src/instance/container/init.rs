@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::unistd::{
     Gid, Uid, chdir, chroot, dup2_stdin, execve, pivot_root, read, setgroups, setresgid, setresuid,
@@ -34,6 +34,8 @@ const NOTHING: Option<&str> = None;
 
 pub(super) fn become_command(container: &Container, isolation: Isolation) -> Result<i32, Failure> {
     die_with_the_keeper()?;
+    // The keeper's; the command would never hear that it is to stop.
+    SigSet::empty().thread_set_mask()?;
     // Open before the rootfs is all there is.
     let mut failure = File::create(&container.failure)?;
     dup2_stdin(File::open("/dev/null")?)?;

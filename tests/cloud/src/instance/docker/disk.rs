@@ -158,12 +158,12 @@ mod tests {
 
     #[test]
     fn paths_are_taken_literally() {
-        assert_eq!(unescaped(r"/mnt/two\040words\134"), Path::new(r"/mnt/two words\"));
+        assert_eq!(
+            unescaped(r"/mnt/two\040words\134"),
+            Path::new(r"/mnt/two words\")
+        );
         assert_eq!(unescaped("/mnt"), Path::new("/mnt"));
         let options = overlay(Path::new("/"), Path::new("/a:b,c"), Path::new(r"/w\"));
-        assert_eq!(
-            options,
-            r"lowerdir=/,upperdir=/a\:b\,c,workdir=/w\\"
-        );
+        assert_eq!(options, r"lowerdir=/,upperdir=/a\:b\,c,workdir=/w\\");
     }
 }

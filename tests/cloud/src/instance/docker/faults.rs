@@ -23,11 +23,7 @@ pub(in super::super) struct Faults {
 }
 
 impl Faults {
-    pub(in super::super) fn of(
-        state_dir: &Path,
-        app: &str,
-        environment: &str,
-    ) -> io::Result<Self> {
+    pub(in super::super) fn of(state_dir: &Path, app: &str, environment: &str) -> io::Result<Self> {
         let path = state_dir.join(format!("faults/{app}-{environment}.json"));
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)

@@ -9,12 +9,12 @@ use std::process::{Command, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::machine::Description;
 use super::{AWS_PORT, Failure, Faults, Start, USER_DATA, cgroups, disk};
@@ -34,8 +34,8 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) fn run(description: &Path, start: Start) -> Result<i32, Failure> {
     set_pdeathsig(Signal::SIGKILL)?;
-    let signals = SigSet::all();
-    signals.thread_block()?;
+    // The keeper's; programs that are started here would inherit it.
+    SigSet::empty().thread_set_mask()?;
     // Nobody writes to standard input. When it ends, whoever launched the machine is gone.
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
@@ -47,17 +47,27 @@ pub(super) fn run(description: &Path, start: Start) -> Result<i32, Failure> {
     disk::enter(&work.join("disk"), described.faults.disk_mib)?;
     // This namespace's alone.
     fs::write("/proc/sys/kernel/hostname", &described.spec.id)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(&described, start, &user_data))
+}
+
+/// Starts what the machine starts with, and is process 1 until it is to shut down.
+async fn serve(described: &Description, start: Start, user_data: &[u8]) -> Result<i32, Failure> {
+    let mut ended = signal(SignalKind::child())?;
+    let mut shuts_down = signal(SignalKind::terminate())?;
     let mut user_data_runs = None;
     match start {
         Start::First => {
-            furnish(&described)?;
-            user_data_runs = Some(run_user_data(&user_data)?);
+            furnish(described)?;
+            user_data_runs = Some(run_user_data(user_data)?);
         }
         Start::Again => start_services()?,
     }
     loop {
-        match signals.wait() {
-            Ok(Signal::SIGCHLD) => {
+        tokio::select! {
+            _ = ended.recv() => {
                 for (pid, how) in reap() {
                     if user_data_runs == Some(pid) {
                         println!("exuvia: the user data has ended: {how}");
@@ -65,12 +75,10 @@ pub(super) fn run(description: &Path, start: Start) -> Result<i32, Failure> {
                     }
                 }
             }
-            Ok(Signal::SIGTERM) => {
+            _ = shuts_down.recv() => {
                 shut_down(user_data_runs);
                 return Ok(0);
             }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -150,7 +158,11 @@ fn command(program: &std::ffi::OsStr) -> Command {
     let path = format!("{BIN}:{path}");
     // Otherwise the program is looked for on this process' PATH.
     let found = Path::new(BIN).join(program);
-    let mut command = Command::new(if found.exists() { &found } else { Path::new(program) });
+    let mut command = Command::new(if found.exists() {
+        &found
+    } else {
+        Path::new(program)
+    });
     command
         .env_clear()
         .env("PATH", path)
@@ -214,6 +226,9 @@ mod tests {
             docker_is_misconfigured: true,
             ..Faults::default()
         };
-        assert_eq!(daemon_settings("i-1", &faults)["storage-driver"], "none-such");
+        assert_eq!(
+            daemon_settings("i-1", &faults)["storage-driver"],
+            "none-such"
+        );
     }
 }

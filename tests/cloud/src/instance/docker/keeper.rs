@@ -17,7 +17,7 @@ use super::{Failure, INIT, Start, cgroups, check};
 /// Its standard input is a pipe that nobody writes to; process 1 has it as well, and ends when it ends.
 pub(super) fn keep(description: &Path, start: Start) -> Result<i32, Failure> {
     let parent = parent_id();
-    // From here on a signal waits until it is taken; std gives a child an empty mask again.
+    // From here on a signal waits until it is taken. A child inherits that, and takes it back.
     let signals = SigSet::all();
     signals.thread_block()?;
     let described: Description = serde_json::from_slice(&fs::read(description)?)?;

@@ -73,7 +73,11 @@ async fn run(
             }
         };
         if order != Stop::AtOnce {
-            log.line(if order == Stop::No { "the machine boots again" } else { "the machine shuts down" });
+            log.line(if order == Stop::No {
+                "the machine boots again"
+            } else {
+                "the machine shuts down"
+            });
             let _ = kill(keeper, Signal::SIGTERM);
             tokio::select! {
                 _ = &mut ended => {}

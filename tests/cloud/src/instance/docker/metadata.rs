@@ -63,7 +63,10 @@ fn answer<B>(spec: &Spec, request: &Request<B>) -> (StatusCode, String) {
     if given.is_none_or(|given| given != TOKEN) {
         return (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned());
     }
-    match path.strip_prefix("/latest/").and_then(|path| about(spec, path)) {
+    match path
+        .strip_prefix("/latest/")
+        .and_then(|path| about(spec, path))
+    {
         Some(text) => (StatusCode::OK, text),
         None => (StatusCode::NOT_FOUND, "Not Found".to_owned()),
     }
@@ -73,7 +76,9 @@ fn token(method: &Method, headers: &HeaderMap) -> (StatusCode, String) {
     if method != Method::PUT {
         return (StatusCode::METHOD_NOT_ALLOWED, String::new());
     }
-    let seconds = headers.get(WANTS_TTL).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let seconds = headers
+        .get(WANTS_TTL)
+        .and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
     if seconds.is_none_or(|seconds| !(1..=21_600).contains(&seconds)) {
         return (StatusCode::BAD_REQUEST, "Bad Request".to_owned());
     }
@@ -145,11 +150,30 @@ mod tests {
             ("PUT", "/latest/api/token", ("accept", "*/*"), 400),
             ("PUT", "/latest/api/token", (WANTS_TTL, "99999"), 400),
             ("GET", "/latest/api/token", (WANTS_TTL, "60"), 405),
-            ("GET", "/latest/meta-data/instance-id", ("accept", "*/*"), 401),
-            ("GET", "/latest/meta-data/instance-id", (WANTS_TOKEN, "guessed"), 401),
-            ("GET", "/latest/meta-data/tags/instance/exuvia:none", (WANTS_TOKEN, TOKEN), 404),
+            (
+                "GET",
+                "/latest/meta-data/instance-id",
+                ("accept", "*/*"),
+                401,
+            ),
+            (
+                "GET",
+                "/latest/meta-data/instance-id",
+                (WANTS_TOKEN, "guessed"),
+                401,
+            ),
+            (
+                "GET",
+                "/latest/meta-data/tags/instance/exuvia:none",
+                (WANTS_TOKEN, TOKEN),
+                404,
+            ),
         ] {
-            assert_eq!(asked(method, path, header).0, status, "{method} {path} {header:?}");
+            assert_eq!(
+                asked(method, path, header).0,
+                status,
+                "{method} {path} {header:?}"
+            );
         }
     }
 
@@ -161,6 +185,8 @@ mod tests {
         assert_eq!(told("meta-data/placement/availability-zone"), "us-east-1b");
         assert_eq!(told("meta-data/tags/instance/exuvia:app"), "hello");
         let role = told("meta-data/iam/security-credentials/");
-        assert!(told(&format!("meta-data/iam/security-credentials/{role}")).contains("AccessKeyId"));
+        assert!(
+            told(&format!("meta-data/iam/security-credentials/{role}")).contains("AccessKeyId")
+        );
     }
 }

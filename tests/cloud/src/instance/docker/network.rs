@@ -194,7 +194,8 @@ async fn to_aws(stream: StdStream, aws: SocketAddr, refusal: Option<String>) -> 
 
 /// As the AWS CLI asks for what a manifest pins.
 fn asks_for_a_version(head: &[u8]) -> bool {
-    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or(head)).into_owned();
+    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or(head))
+        .into_owned();
     line.starts_with("GET /") && line.contains("versionId=")
 }
 
@@ -220,7 +221,10 @@ mod tests {
     fn only_what_is_asked_for_by_its_version_is_refused() {
         for (head, wanted) in [
             ("GET /b/hello/qa/v1.tar.gz?versionId=1 HTTP/1.1\r\n", true),
-            ("GET /b/hello/qa/releases/000001.json HTTP/1.1\r\nx: versionId=\r\n", false),
+            (
+                "GET /b/hello/qa/releases/000001.json HTTP/1.1\r\nx: versionId=\r\n",
+                false,
+            ),
             ("PUT /b/hello/qa/boot?versionId=1 HTTP/1.1\r\n", false),
         ] {
             assert_eq!(asks_for_a_version(head.as_bytes()), wanted, "{head}");
