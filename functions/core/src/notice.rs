@@ -48,7 +48,9 @@ pub fn ending(why: &Why, release: Option<ReleaseNumber>, live: Option<ReleaseNum
     match why.error.as_deref() {
         _ if release.is_some() && release == live => Kind::Succeeded,
         // Plan refused before anything was made.
-        Some("NothingLive" | "ListenerChanged" | "OutOfNumbers") => Kind::Rejected,
+        Some("NothingLive" | "ListenerChanged" | "ManifestNotTrusted" | "OutOfNumbers") => {
+            Kind::Rejected
+        }
         name if name == Some("LockLost") || (name.is_none() && why.status == "superseded") => {
             Kind::Superseded
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use exuvia_aws::fleet::Fleets;
+use exuvia_aws::keys::SigningKey;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
@@ -17,6 +18,7 @@ pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     listeners: Listeners,
+    signing_key: SigningKey,
 }
 
 /// What is there when the lock is had.
@@ -37,6 +39,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
+            signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
         })
     }
 
@@ -148,6 +151,25 @@ impl Handler {
         Ok(None)
     }
 
+    /// The manifest of a release that nobody has named: what it pins is signed anew, so it must have been signed before.
+    async fn signed(&self, place: &Place, release: ReleaseNumber) -> Result<Manifest, StepError> {
+        let (manifest, is_signed) = self
+            .ledger
+            .verified_manifest(place, release, &self.signing_key)
+            .await?;
+        if is_signed {
+            return Ok(manifest);
+        }
+        Err(StepError::ManifestNotTrusted {
+            place: place.clone(),
+            release,
+            problem: format!(
+                "bears no signature: it was made before manifests were signed, or somebody has written over it. If it is as it should be, start an execution with the input {{\"app\":\"{}\",\"environment\":\"{}\",\"release\":{release}}}: that deploys it again, signed",
+                place.app, place.environment
+            ),
+        })
+    }
+
     async fn write_manifest(
         &self,
         place: &Place,
@@ -157,7 +179,10 @@ impl Handler {
         let deploy = &input.deploy;
         let target = deploy.target.clone().ok_or_else(|| missing("target"))?;
         let (version, artifact) = match (deploy.purpose, &seen.live) {
-            (Purpose::Refresh, Some(live)) => (live.version.clone(), live.artifact.clone()),
+            (Purpose::Refresh, Some(live)) => {
+                let live = self.signed(place, live.release).await?;
+                (live.version, live.artifact)
+            }
             (Purpose::Refresh, None) => return Err(StepError::NothingLive(place.clone())),
             _ => (
                 deploy.version.clone().ok_or_else(|| missing("version"))?,
@@ -184,7 +209,11 @@ impl Handler {
             execution: input.execution.arn.clone(),
             created_at: input.now,
         };
-        if self.ledger.create_manifest(&manifest).await? {
+        if self
+            .ledger
+            .create_manifest(&manifest, &self.signing_key)
+            .await?
+        {
             return Ok(manifest);
         }
         // Only the holder of the lock numbers releases: this was written after the list was read, by an earlier try.

@@ -1,7 +1,7 @@
 //! Finds and pins all that a deploy names, and touches nothing.
 
 use exuvia_aws::artifacts::{Artifacts, Object};
-use exuvia_aws::keys::Keys;
+use exuvia_aws::keys::{Keys, SigningKey};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
@@ -20,6 +20,7 @@ pub struct Handler {
     keys: Keys,
     workflow: Workflow,
     key_arn: String,
+    signing_key: SigningKey,
 }
 
 impl Handler {
@@ -32,6 +33,7 @@ impl Handler {
             keys: Keys::new(config),
             workflow: Workflow::new(config),
             key_arn,
+            signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
         })
     }
 
@@ -81,7 +83,11 @@ impl Handler {
                 deploy.version = Some(version);
             }
             Source::Release(release) => {
-                let manifest = self.ledger.manifest(&place, release).await?;
+                // One without a signature is taken at a person's word: it may be older than signatures are.
+                let (manifest, _) = self
+                    .ledger
+                    .verified_manifest(&place, release, &self.signing_key)
+                    .await?;
                 self.artifacts.check_present(&manifest.artifact).await?;
                 if let Some(config) = &manifest.config {
                     self.artifacts.check_present(config).await?;

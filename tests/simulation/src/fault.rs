@@ -115,6 +115,9 @@ pub enum Action {
     DeleteArtifact,
     /// The settings are deleted.
     DeleteConfig,
+    /// Somebody who can write to the ledger puts the manifest of the oldest release in the place of the newest's, together
+    /// with its signature.
+    Forge,
     /// The pipeline's key is disabled for so long.
     DisableKey(Duration),
     /// The topic refuses what is published, for so long.
@@ -310,6 +313,7 @@ impl fmt::Display for Action {
             Self::Overwrite => f.write_str("overwrite"),
             Self::DeleteArtifact => f.write_str("delete-artifact"),
             Self::DeleteConfig => f.write_str("delete-config"),
+            Self::Forge => f.write_str("forge"),
             Self::DisableKey(time) => write!(f, "disable-key:{}", told(*time)),
             Self::TopicFails(time) => write!(f, "topic-fails:{}", told(*time)),
             Self::Outage(service, time) => write!(f, "outage:{service}:{}", told(*time)),
@@ -362,6 +366,7 @@ impl FromStr for Action {
             "overwrite" => Self::Overwrite,
             "delete-artifact" => Self::DeleteArtifact,
             "delete-config" => Self::DeleteConfig,
+            "forge" => Self::Forge,
             "disable-key" => Self::DisableKey(duration(rest)?),
             "topic-fails" => Self::TopicFails(duration(rest)?),
             "outage" => match rest.split_once(':') {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::fault::Action;
 use crate::machines::Machines;
 use crate::services::{Kms, S3, Sns, Ssm};
-use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, Services, TOPIC};
+use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, SIGNING_KEY, Services, TOPIC};
 
 /// The app and environment that everything is about.
 pub const PLACE: &str = "hello/qa";
@@ -156,7 +156,7 @@ pub fn empty_estate() -> Estate {
     let mut services = Services {
         s3: S3::new([ARTIFACTS.to_owned(), LEDGER.to_owned()], KEY.to_owned()),
         ssm: Ssm::default(),
-        kms: Kms::new([KEY.to_owned()]),
+        kms: Kms::new([KEY.to_owned()]).with_signing_key(SIGNING_KEY),
         sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
     };
     services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);

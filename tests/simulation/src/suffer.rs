@@ -8,7 +8,7 @@ use crate::fault::Action;
 use crate::image::image;
 use crate::machines::Behaviour;
 use crate::scenario::PLACE;
-use crate::world::{ARTIFACTS, Deed, KEY, Services, State, Upload, later};
+use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, Services, State, Upload, later};
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
@@ -131,6 +131,18 @@ impl State {
             Action::DeleteConfig => {
                 let key = format!("{PLACE}/config.env");
                 self.estate.services.s3.delete(ARTIFACTS, &key, now);
+            }
+            Action::Forge => {
+                let prefix = format!("{PLACE}/releases/");
+                let s3 = &mut self.estate.services.s3;
+                let keys: Vec<String> = s3
+                    .keys(LEDGER, &prefix)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                if let [oldest, .., newest] = keys.as_slice() {
+                    s3.copy(LEDGER, oldest, newest, now);
+                }
             }
             Action::DisableKey(time) => {
                 self.estate.services.kms.set_enabled(KEY, false);
