@@ -270,8 +270,10 @@ impl Site {
             ..
         } = &described.spec;
         fs::create_dir_all(&directory)?;
+        let group = described.spec.tags.get("aws:autoscaling:groupName");
+        let group = group.map_or(String::new(), |group| format!(", in the group {group}"));
         Log::create(&described.log)?.line(&format!(
-            "{id} at {addr}, from launch template {launch_template_id} version {launch_template_version}"
+            "{id} at {addr}{group}, from launch template {launch_template_id} version {launch_template_version}"
         ));
         let lifeline = match &self.held {
             Some((reader, _)) => Stdio::from(reader.try_clone()?),

@@ -19,6 +19,19 @@ use crate::{config, setting};
 
 const ENVIRONMENT: &str = "test";
 
+/// Of each app here, unless a scenario wants others.
+const PARAMETERS: [(&str, &str); 9] = [
+    ("HealthCheckPath", "/health"),
+    ("HealthCheckInterval", "10"),
+    ("HealthCheckTimeout", "5"),
+    ("MinSize", "2"),
+    ("MaxSize", "4"),
+    ("InitialSize", "2"),
+    ("BakeSeconds", "40"),
+    ("BootSeconds", "120"),
+    ("DrainSeconds", "20"),
+];
+
 pub struct App {
     pub place: Place,
     pub host: String,
@@ -36,6 +49,11 @@ impl App {
     /// A new app, from `infra/app.yaml`, that nothing has been deployed to. Time is compressed: what is given in
     /// seconds here is that of the cloud.
     pub async fn new(name: &str) -> Self {
+        Self::with(name, &[]).await
+    }
+
+    /// The same with other parameters of the template.
+    pub async fn with(name: &str, parameters: &[(&str, &str)]) -> Self {
         let config = config().await;
         let place = Place::new(name, ENVIRONMENT).unwrap();
         let host = format!("{name}.{ENVIRONMENT}.localhost");
@@ -69,13 +87,16 @@ impl App {
             .arg(format!("VpcId={}", setting("EXUVIA_VPC_ID")))
             .arg(format!("Subnets={}", setting("EXUVIA_SUBNETS")))
             .arg(format!("AmiId={}", setting("EXUVIA_AMI_ID")))
-            .args([
-                "HealthCheckPath=/health",
-                "HealthCheckInterval=10",
-                "HealthCheckTimeout=5",
-            ])
-            .args(["MinSize=2", "MaxSize=4", "InitialSize=2"])
-            .args(["BakeSeconds=40", "BootSeconds=120", "DrainSeconds=20"])
+            .args(
+                parameters
+                    .iter()
+                    .chain(
+                        PARAMETERS
+                            .iter()
+                            .filter(|(name, _)| !parameters.iter().any(|(other, _)| other == name)),
+                    )
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
             .output()
             .await
             .unwrap();
@@ -305,6 +326,22 @@ impl App {
             .delete_auto_scaling_group()
             .auto_scaling_group_name(name);
         delete.force_delete(true).send().await.unwrap();
+    }
+
+    /// The instances that the app has now.
+    pub async fn instances(&self) -> Vec<String> {
+        let groups = self
+            .autoscaling
+            .describe_auto_scaling_groups()
+            .send()
+            .await
+            .unwrap();
+        let ours = groups.auto_scaling_groups().iter().filter(|group| {
+            FleetName::of_name(&self.place, group.auto_scaling_group_name().unwrap()).is_some()
+        });
+        ours.flat_map(|group| group.instances())
+            .map(|instance| instance.instance_id().unwrap().to_owned())
+            .collect()
     }
 
     /// The target, as its SSM parameter says it.

@@ -321,8 +321,7 @@ fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, 
         .ok_or("the instance has no tag of a signing key")?;
     let signature = content.metadata.get(SIGNATURE);
     let digest = Sha256::digest(&content.body);
-    if !signature
-        .is_some_and(|signature| services.kms.has_signed(signing_key, &digest, signature))
+    if !signature.is_some_and(|signature| services.kms.has_signed(signing_key, &digest, signature))
     {
         return Err(format!("{key} is not signed by the pipeline"));
     }

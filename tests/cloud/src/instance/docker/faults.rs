@@ -18,6 +18,8 @@ pub(in super::super) struct Faults {
     pub(super) metadata_after_seconds: u64,
     /// S3 answers with this error code where an object is asked for by its version.
     pub(super) s3_refuses_with: Option<String>,
+    /// What S3 gives for an object that is asked for by its version has another byte in it.
+    pub(super) s3_corrupts: bool,
     /// dockerd finds something in its configuration that it cannot start with.
     pub(super) docker_is_misconfigured: bool,
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -20,7 +20,8 @@ use super::super::machine::Description;
 use super::{AWS_PORT, Failure, Faults, Start, USER_DATA, cgroups, disk};
 
 /// First on the machine's PATH: commands that work otherwise where neither systemd nor a mirror is.
-const STAND_INS: [(&str, &str); 3] = [
+const STAND_INS: [(&str, &str); 4] = [
+    ("journalctl", include_str!("stand-ins/journalctl")),
     ("systemctl", include_str!("stand-ins/systemctl")),
     ("apt-get", include_str!("stand-ins/packages")),
     ("unattended-upgrade", include_str!("stand-ins/packages")),
@@ -76,7 +77,7 @@ async fn serve(described: &Description, start: Start, user_data: &[u8]) -> Resul
                 }
             }
             _ = shuts_down.recv() => {
-                shut_down(user_data_runs);
+                shut_down();
                 return Ok(0);
             }
         }
@@ -191,11 +192,9 @@ fn reap() -> Vec<(Pid, String)> {
     }
 }
 
-/// The daemon stops its containers, each with its own signal and time.
-fn shut_down(user_data: Option<Pid>) {
-    if let Some(group) = user_data {
-        let _ = killpg(group, Signal::SIGTERM);
-    }
+/// The daemon stops its containers, each with its own signal and time. The user data may go on as long: the service
+/// that it is run by has `KillMode=process`, which is that of cloud-init alone.
+fn shut_down() {
     let daemon = fs::read_to_string(DOCKER_PID).unwrap_or_default();
     let Ok(daemon) = daemon.trim().parse().map(Pid::from_raw) else {
         return;

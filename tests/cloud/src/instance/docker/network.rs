@@ -9,13 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Spec;
 use super::{AWS_PORT, Faults, metadata};
+
+/// Of what S3 answers: which is not the same any more.
+const CORRUPT_BYTE: usize = 100_000;
 
 /// What the thread in the network is asked for.
 enum Ask {
@@ -33,17 +36,17 @@ impl Network {
         let (asks, inbox) = mpsc::unbounded_channel();
         let (arrived, mut arrivals) = mpsc::unbounded_channel();
         let (ready, when_ready) = oneshot::channel();
-        let refusal = faults.s3_refuses_with.clone();
+        let wrong = faults.clone();
         thread::spawn(move || inside(spec, &faults, inbox, arrived, ready));
         when_ready
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the network's thread ended")))?;
         tokio::spawn(async move {
             while let Some(stream) = arrivals.recv().await {
-                let refusal = refusal.clone();
+                let wrong = wrong.clone();
                 tokio::spawn(async move {
                     // What breaks off is told by its ends to each other.
-                    let _ = to_aws(stream, aws, refusal).await;
+                    let _ = to_aws(stream, aws, wrong).await;
                 });
             }
         });
@@ -178,17 +181,20 @@ async fn way_to_aws(from: Instant, arrived: mpsc::UnboundedSender<StdStream>) ->
     }
 }
 
-async fn to_aws(stream: StdStream, aws: SocketAddr, refusal: Option<String>) -> io::Result<()> {
+async fn to_aws(stream: StdStream, aws: SocketAddr, wrong: Faults) -> io::Result<()> {
     let mut stream = here(stream)?;
-    if let Some(code) = refusal {
+    let mut there = TcpStream::connect(aws).await?;
+    there.set_nodelay(true)?;
+    if wrong.s3_corrupts || wrong.s3_refuses_with.is_some() {
         let mut head = [0; 1024];
         let read = stream.peek(&mut head).await?;
         if asks_for_a_version(&head[..read]) {
-            return refuse(stream, &code).await;
+            return match wrong.s3_refuses_with {
+                Some(code) => refuse(stream, &code).await,
+                None => corrupt(stream, there).await,
+            };
         }
     }
-    let mut there = TcpStream::connect(aws).await?;
-    there.set_nodelay(true)?;
     copy_bidirectional(&mut stream, &mut there).await.map(drop)
 }
 
@@ -211,6 +217,27 @@ async fn refuse(mut stream: TcpStream, code: &str) -> io::Result<()> {
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
+}
+
+/// Passes on what is asked, and of the answer every byte but one, far behind its header.
+async fn corrupt(stream: TcpStream, there: TcpStream) -> io::Result<()> {
+    let (mut from, mut to) = stream.into_split();
+    let (mut answer, mut question) = there.into_split();
+    let ask = tokio::spawn(async move { tokio::io::copy(&mut from, &mut question).await });
+    let mut passed = 0;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = answer.read(&mut buffer).await?;
+        if read == 0 {
+            ask.abort();
+            return to.shutdown().await;
+        }
+        if (passed..passed + read).contains(&CORRUPT_BYTE) {
+            buffer[CORRUPT_BYTE - passed] ^= 1;
+        }
+        passed += read;
+        to.write_all(&buffer[..read]).await?;
+    }
 }
 
 #[cfg(test)]
