@@ -272,6 +272,13 @@ pub(crate) fn path_with_cli() -> String {
     format!("{}:{path}", cli_directory().display())
 }
 
+/// The same for machines, with the Python that the AWS CLI runs on: another may be a script that looks for one.
+pub(crate) fn path_of_machines() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let python = tools::local().join("python/bin");
+    format!("{}:{}:{path}", cli_directory().display(), python.display())
+}
+
 /// Puts `aws` into its directory.
 pub(crate) fn install_cli() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -325,8 +325,7 @@ fn front(state: &State, directory: &Path, lifeline: PipeReader) -> Command {
         .arg("--instances-live-with-stdin")
         .stdin(lifeline);
     if state.instances == Instances::Docker {
-        // Where the machines' AWS CLI is.
-        command.arg("--docker").env("PATH", up::path_with_cli());
+        command.arg("--docker").env("PATH", up::path_of_machines());
     }
     command
 }
