@@ -235,7 +235,7 @@ impl Instance {
             .env("WORLD", &self.world)
             .env("STAND_INS", stand_in(""))
             .env("EXUVIA_DIRECTORY", self.world.join("work"))
-            .env("EXUVIA_WATCH_SECONDS", "1")
+            .env("EXUVIA_WATCH_SECONDS", "0")
             .output()
             .unwrap();
         let text = |path: &str| fs::read_to_string(self.world.join(path)).ok();
