@@ -133,13 +133,11 @@ impl Fleets {
             .desired_capacity(signed(capacity))
             .health_check_type("ELB")
             .health_check_grace_period(signed(target.timeouts.boot_seconds));
-        let all = tags(place, release)
-            .into_iter()
-            .chain([
-                (TAG_LEDGER, trust.ledger.to_owned()),
-                (TAG_SIGNING_KEY, trust.signing_key.to_owned()),
-                ("Name", name.to_string()),
-            ]);
+        let all = tags(place, release).into_iter().chain([
+            (TAG_LEDGER, trust.ledger.to_owned()),
+            (TAG_SIGNING_KEY, trust.signing_key.to_owned()),
+            ("Name", name.to_string()),
+        ]);
         for (key, value) in all {
             create = create.tags(group_tag(&name, key, &value, true));
         }

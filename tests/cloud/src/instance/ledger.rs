@@ -109,7 +109,8 @@ impl Ledger {
         let signature = manifest.signature.ok_or_else(|| {
             format!("{name} bears no signature, so the pipeline did not write it")
         })?;
-        let forged = || format!("{name} is not what the pipeline signed; somebody has written over it");
+        let forged =
+            || format!("{name} is not what the pipeline signed; somebody has written over it");
         let signature = base64::decode(signature).map_err(|_| forged())?;
         let verify = clients
             .kms
