@@ -5,11 +5,11 @@
 #   tags -> manifest, its signature verified -> security updates, docker -> artifact, verified while it streams into
 #   docker load -> config -> docker run -> the group's launch lifecycle hook may go on
 #
-# A boot that fails says why in the ledger, where the deploy reads it, and on the instance's console. It runs at the
-# first start only; after that docker starts the container. A second run replaces the container.
+# A boot that fails says why in the ledger, where the deploy reads it, and on the console. It runs at the first start;
+# after that docker starts the container. A second run replaces the container.
 set -Eeuo pipefail
 
-# In memory: no secret gets on the disk from here, and a full disk does not keep the boot from saying so.
+# In memory: no secret gets on the disk from here, and a full disk keeps nobody from saying so.
 readonly WORK=${EXUVIA_DIRECTORY:-/run/exuvia}
 readonly IMDS=http://169.254.169.254/latest
 readonly UPDATE_SECONDS=180
@@ -25,14 +25,16 @@ install --directory --mode 0700 "$WORK"
 begin() { step=$1 && echo "exuvia: $step"; }
 begin identify
 
-# fail SENTENCE: the boot ends here. The last lines of $WORK/output go with it; what is the value of a setting and has 6
-# characters or more is masked, as many read the report.
+# fail SENTENCE: the boot ends here. The last lines of $WORK/output go with it, but for the values of settings, if they
+# have 6 characters or more: many read the report.
 fail() {
   trap - ERR
   set +e
+  # What a shutdown takes away, docker for one, is no fault of the release.
+  if [[ $(systemctl is-system-running 2>/dev/null) == stopping ]]; then exit 1; fi
   echo "exuvia: boot failed at $step: $1" >&2
   cat "$WORK"/{config,env} >"$WORK/secrets" 2>/dev/null
-  python3 - "${instance:-}" "$step" "$1" "$(date --utc +%FT%TZ)" "$WORK" >"$WORK/report.json" <<'PYTHON'
+  python3 -I -S - "${instance:-}" "$step" "$1" "$(date --utc +%FT%TZ)" "$WORK" >"$WORK/report.json" <<'PYTHON'
 import json, sys
 instance, step, error, at, work = sys.argv[1:]
 def lines(name):
@@ -42,7 +44,7 @@ for line in lines("secrets"):
     name, _, value = line.partition("=")
     if name not in ("PORT", "RELEASE", "VERSION"):
         secrets |= {value, value.strip("\"' "), json.dumps(value)[1:-1]}
-output = lines("output")[-20:]
+output = [line for line in lines("output") if line and "docker run --help" not in line][-20:]
 for secret in sorted(secrets, key=len, reverse=True):
     if len(secret) >= 6:
         output = [line.replace(secret, "***") for line in output]
@@ -82,13 +84,13 @@ explain() {
   local device size mount
   case $(<"$WORK/output") in
     *[Nn]'o space left'* | *'more space needed'* | *'enough free space'*)
-      read -r device size mount < <(df --human-readable --output=source,size,target /var/lib | tail -n 1)
+      read -r device size mount < <(df --human-readable --output=source,size,target /var/lib/docker /var/lib 2>/dev/null | sed -n 2p)
       echo "no space left on device $device ($size, mounted at $mount); raise DiskGiB" ;;
     *DisabledException* | *KMSInvalidState*)
       echo "the KMS key is disabled or to be deleted; enable it, then deploy again" ;;
     *NoSuch*) echo "it was deleted; upload it again, or deploy another release" ;;
     *'logging driver'*)
-      echo "it cannot log: may the InstanceRole write to /exuvia/$app/$environment?" ;;
+      echo "the log driver does not start; see what it lacks, or change LogDriver" ;;
     *AccessDenied*) echo "access denied; it was deleted, or the InstanceRole or the KMS key's policy does not allow it" ;;
     *'locate credentials'*) echo "the instance has no role; name the InstanceProfile in the launch template" ;;
     *'exec format error'*) echo "a program in it is for another architecture than this instance's $(uname -m)" ;;
@@ -101,7 +103,7 @@ explain() {
 
 # --- Who it is ---
 
-# (`type -P` tells whether the program is there; this function always is.)
+# Whether the program is there, `type -P` tells.
 aws() { command aws "$@" --cli-connect-timeout 10; }
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html
@@ -144,7 +146,7 @@ answer_hooks() {
 
 # field PATH [FILE]: a value of the manifest, or of another file of JSON; nothing if it is not there.
 field() {
-  python3 - "$WORK/${2:-manifest}" "$1" <<'PYTHON'
+  python3 -I -S - "$WORK/${2:-manifest}" "$1" <<'PYTHON'
 import json, sys
 value = json.load(open(sys.argv[1]))
 for name in sys.argv[2].split("."):
@@ -164,7 +166,7 @@ read_manifest() {
   key=$(tag exuvia:signing-key) || exit
   field Metadata.signature answer | base64 --decode >"$WORK/signature" 2>"$WORK/output" && [[ -s $WORK/signature ]] ||
     fail "the manifest of release $release is not signed: deploy the version again"
-  python3 -c 'import hashlib, sys; sys.stdout.buffer.write(hashlib.sha256(sys.stdin.buffer.read()).digest())' \
+  python3 -I -S -c 'import hashlib, sys; sys.stdout.buffer.write(hashlib.sha256(sys.stdin.buffer.read()).digest())' \
     <"$WORK/manifest" >"$WORK/digest"
   retry aws kms verify --key-id "$key" --message "fileb://$WORK/digest" --message-type DIGEST \
     --signing-algorithm ECDSA_SHA_256 --signature "fileb://$WORK/signature" --query SignatureValid --output text ||
@@ -200,7 +202,7 @@ update() {
   if command -v dnf; then
     timeout --kill-after 30 "$UPDATE_SECONDS" dnf --assumeyes --quiet --releasever=latest --security upgrade
   else
-    # Cut off in the middle, it would keep docker from being installed.
+    # What is cut off keeps docker from being installed.
     timeout --kill-after 30 "$UPDATE_SECONDS" sh -c 'apt-get -o DPkg::Lock::Timeout=60 --quiet update &&
       { command -v unattended-upgrade || apt-get --quiet --yes install unattended-upgrades; } && unattended-upgrade' ||
       { dpkg --configure -a && false; }
@@ -233,7 +235,7 @@ fetch() {
   retry "$2" "$1" || fail "the $1 $(field "$1.key") could not be downloaded: $(explain)"
   begin verify
   [[ $(<"$WORK/$1.sha256") == "$(field "$1.sha256")" ]] || {
-    [[ $1 != artifact ]] || loaded_names | xargs --no-run-if-empty docker image rm --force >"$WORK/output" 2>&1 || true
+    [[ $1 != artifact ]] || loaded_names | xargs --no-run-if-empty docker image rm --force >/dev/null 2>&1 || true
     fail "the $1 $(field "$1.key") is not what the manifest pins: its SHA-256 is $(<"$WORK/$1.sha256")"
   }
 }
@@ -284,7 +286,7 @@ docker build --platform, or change Architecture, AmiId and InstanceType" ;;
   esac
 }
 
-# The settings are secrets: never printed, for root only. Docker takes each line as it is.
+# The settings are secrets: never printed, for root only.
 configure() {
   : >"$WORK/config"
   [[ -z $(field config.key) ]] || fetch config download

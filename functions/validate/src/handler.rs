@@ -8,7 +8,7 @@ use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
-use exuvia_core::lock::Purpose;
+use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
 use exuvia_core::name::{Place, Version};
 use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
 use exuvia_core::step::{Deploy, Recovered, ValidateInput};
@@ -49,6 +49,7 @@ impl Handler {
             automatic: UploadName::is_one(&input.execution.name),
             since: input.execution.start_time,
             target: None,
+            renew: None,
             recovers: None,
         };
         if let Source::Recovery { execution } = source {
@@ -56,7 +57,9 @@ impl Handler {
             deploy.recovers = Some(self.cut_off(&place, execution).await?);
             return Ok(deploy);
         }
-        deploy.target = Some(self.targets.get(&place).await?);
+        let target = self.targets.get(&place).await?;
+        let architecture = target.architecture;
+        deploy.target = Some(target);
         self.keys.check_enabled(&self.key_arn).await?;
         match source {
             Source::Artifact {
@@ -74,12 +77,12 @@ impl Handler {
                 if deploy.automatic {
                     deploy.since = object.uploaded_at;
                 }
-                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
                 deploy.version = Some(version);
             }
             Source::Version(version) => {
                 let object = self.newest(&place, &version).await?;
-                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
                 deploy.version = Some(version);
             }
             Source::Release(release) => {
@@ -99,6 +102,12 @@ impl Handler {
             }
             // Which release is live is told when the lock is had: it may be another by then.
             Source::Live => deploy.purpose = Purpose::Refresh,
+            Source::Renewal(renew) => {
+                deploy.purpose = Purpose::Renewal;
+                deploy.renew = Some(renew);
+                deploy.since = RENEWAL_SINCE;
+                return Ok(deploy);
+            }
             Source::Recovery { .. } => {}
         }
         deploy.config = self.newest_config(&place).await?;

@@ -150,7 +150,7 @@ fn a_container_that_does_not_stay_says_why() {
         (
             launched().docker_fails(
                 "run",
-                "docker: Error response from daemon: No command specified.",
+                "docker: Error response from daemon: No command specified.\n\nRun 'docker run --help' for more information\n",
             ),
             "run",
             "docker cannot run the image hello:3f2a1c: ",
@@ -164,7 +164,7 @@ fn a_container_that_does_not_stay_says_why() {
             ),
             "run",
             "docker cannot run the image hello:3f2a1c: ",
-            "it cannot log: may the InstanceRole write to /exuvia/hello/qa?",
+            "the log driver does not start; see what it lacks, or change LogDriver",
             "failed to initialize logging driver: AccessDeniedException",
         ),
         (

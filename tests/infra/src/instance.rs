@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -234,7 +235,7 @@ impl Instance {
             .env("WORLD", &self.world)
             .env("STAND_INS", stand_in(""))
             .env("EXUVIA_DIRECTORY", self.world.join("work"))
-            .env("EXUVIA_WATCH_SECONDS", "1")
+            .env("EXUVIA_WATCH_SECONDS", "0")
             .output()
             .unwrap();
         let text = |path: &str| fs::read_to_string(self.world.join(path)).ok();
@@ -297,11 +298,13 @@ fn openssl(arguments: &[&str]) -> Vec<u8> {
 fn real(program: &str) -> PathBuf {
     // Where versions of Python are managed, what is on PATH is only a script that looks for one.
     if program == "python3" {
-        let output = Command::new(program)
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output()
-            .unwrap();
-        return PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+            let mut python = Command::new("python3");
+            python.args(["-c", "import sys; print(sys.executable)"]);
+            let output = python.output().unwrap();
+            PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+        });
+        return PYTHON.clone();
     }
     let path = std::env::var_os("PATH").unwrap();
     let mut files = std::env::split_paths(&path).map(|directory| directory.join(program));

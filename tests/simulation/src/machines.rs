@@ -209,7 +209,7 @@ impl Machines {
             Some(Happening::Reported(key, Box::new(report)))
         };
         let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
-            (Some(problem), _) => report("download", problem).map(|report| (5, report)),
+            (Some((step, problem)), _) => report(step, problem).map(|report| (5, report)),
             (None, Some(after)) => {
                 let said = report("run", "the container exited with code 1".to_owned());
                 said.map(|report| (after, report))
@@ -311,7 +311,16 @@ impl Machines {
 
 /// What an instance finds when it boots: the digest of the bytes that it runs. It runs nothing that is not signed for
 /// its tags.
-fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, String> {
+fn boot(
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<String, (&'static str, String)> {
+    let manifest = manifest(tags, services).map_err(|problem| ("verify", problem))?;
+    fetch(&manifest, services).map_err(|problem| ("download", problem))?;
+    Ok(manifest.artifact.sha256)
+}
+
+fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Manifest, String> {
     let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
     let key = manifest_key(&place, release);
     let content = services.s3.newest(LEDGER, &key);
@@ -330,6 +339,10 @@ fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, 
     manifest
         .check_is_of(&place, release)
         .map_err(|problem| format!("{key} {problem}"))?;
+    Ok(manifest)
+}
+
+fn fetch(manifest: &Manifest, services: &Services) -> Result<(), String> {
     if !services.key_is_enabled() {
         return Err("the key that the artifact is encrypted with is disabled".to_owned());
     }
@@ -349,7 +362,7 @@ fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, 
             ));
         }
     }
-    Ok(manifest.artifact.sha256)
+    Ok(())
 }
 
 fn identity(tags: &BTreeMap<String, String>) -> Option<(Place, ReleaseNumber)> {

@@ -41,6 +41,15 @@ impl State {
                 let name = format!("console-{}", self.estate.executions.len());
                 let _ = self.start(&name, &input.to_string());
             }
+            Action::Renew(hours) => {
+                let input = json!({
+                    "app": "hello",
+                    "environment": "qa",
+                    "renew": { "olderThanHours": hours },
+                });
+                let name = format!("renewal-{}", self.estate.executions.len());
+                let _ = self.start(&name, &input.to_string());
+            }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {
                     self.deeds.push(Deed::DeliverUpload(upload.clone()));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::images::image;
-use crate::machines::{self, ONE, app, consoles, files_with, nothing_is_left_but};
+use crate::machines::{self, ONE, app, app_with, consoles, files_with, nothing_is_left_but};
 
 const GREETING: &str = r#""it's $HOME `id` \ two  words""#;
 const SECRET: &str = r#"hunter2 $(id) 'x' "y" #z"#;
@@ -17,8 +17,7 @@ const SECRET: &str = r#"hunter2 $(id) 'x' "y" #z"#;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local AWS: cargo xtask test --docker"]
 async fn a_version_replaces_another_and_settings_arrive_as_they_are_written_and_stay_secret() {
-    let two = [("BootSeconds", "1500"), ("BakeSeconds", "60")];
-    let app = App::with("machines", &two).await;
+    let app = app_with("machines", &["BakeSeconds=60"]).await;
     let first = app.upload("v1", &image("v1").await).await;
     assert_eq!(first.end().await, "SUCCEEDED", "{:#?}", consoles(&app));
     app.serves("v1").await;
@@ -117,9 +116,7 @@ async fn logged(app: &App, id: &str, release: u32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local AWS: cargo xtask test --docker"]
 async fn what_exits_once_it_has_the_traffic_is_rolled_back() {
-    let parameters = [&ONE[..3], &[("BakeSeconds", "600")]].concat();
-    let app = App::with("exits-later", &parameters).await;
-    machines::go_wrong("exits-later", &json!({}));
+    let app = app_with("exits-later", &[&ONE[..], &["BakeSeconds=300"]].concat()).await;
     let first = app.upload("v1", &image("v1").await).await;
     first.reaches("Bake").await;
     // It takes the place of nothing: v1 has moved the traffic, and finishes first.
@@ -142,8 +139,8 @@ async fn what_exits_once_it_has_the_traffic_is_rolled_back() {
 #[ignore = "needs the local AWS: cargo xtask test --docker"]
 async fn a_machine_that_is_rebooted_runs_its_release_again() {
     // Its load balancer is patient: it is not to be replaced meanwhile.
-    let patient = [("UnhealthyThreshold", "10"), ("HealthCheckInterval", "60")];
-    let app = App::with("reboots", &[&ONE[..], &patient].concat()).await;
+    let patient = ["UnhealthyThreshold=10", "HealthCheckInterval=60"];
+    let app = app_with("reboots", &[&ONE[..], &patient].concat()).await;
     let deploy = app.upload("v1", &image("v1").await).await;
     assert_eq!(deploy.end().await, "SUCCEEDED", "{:#?}", consoles(&app));
     let live = app.instances().await;

@@ -8,18 +8,32 @@ use exuvia_end_to_end::app::App;
 use exuvia_end_to_end::setting;
 use serde_json::Value;
 
-/// One instance is enough to fail, and a machine takes real time, which is ten times as long for the cloud.
-pub(crate) const ONE: [(&str, &str); 4] = [
-    ("MinSize", "1"),
-    ("InitialSize", "1"),
-    ("BootSeconds", "1500"),
-    ("BakeSeconds", "20"),
+/// A machine takes real time, which is ten times as long for the cloud.
+const PATIENT: [&str; 3] = [
+    "BootSeconds=2000",
+    "BakeSeconds=20",
+    if cfg!(target_arch = "x86_64") {
+        "Architecture=x86_64"
+    } else {
+        "Architecture=arm64"
+    },
 ];
+/// One instance is enough to fail.
+pub(crate) const ONE: [&str; 2] = ["MinSize=1", "InitialSize=1"];
+
+/// An app of this many instances, with more parameters.
+pub(crate) async fn app_with(name: &str, parameters: &[&str]) -> App {
+    App::with_parameters(
+        name,
+        &[&PATIENT[..], &["RenewalSchedule="], parameters].concat(),
+    )
+    .await
+}
 
 /// An app of one instance, whose machines have these faults.
 pub(crate) async fn app(name: &str, faults: Value) -> App {
     go_wrong(name, &faults);
-    App::with(name, &ONE).await
+    app_with(name, &ONE).await
 }
 
 /// What is to go wrong with the machines of an app from now on.

@@ -29,6 +29,7 @@ const STAND_INS: [(&str, &str); 4] = [
 const BIN: &str = "/opt/exuvia-machine/bin";
 /// As the stand-in for systemctl has it: a file for each service that starts with the machine.
 const ENABLED: &str = "/opt/exuvia-machine/enabled";
+const STOPPING: &str = "/run/exuvia-machine-stops";
 const DOCKER_PID: &str = "/run/docker.pid";
 /// systemd gives a service 90 s to stop, and dockerd its containers 15 s.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
@@ -195,6 +196,8 @@ fn reap() -> Vec<(Pid, String)> {
 /// The daemon stops its containers, each with its own signal and time. The user data may go on as long: the service
 /// that it is run by has `KillMode=process`, which is that of cloud-init alone.
 fn shut_down() {
+    // As the stand-in for systemctl has it. A service is told to stop after that.
+    let _ = fs::write(STOPPING, "");
     let daemon = fs::read_to_string(DOCKER_PID).unwrap_or_default();
     let Ok(daemon) = daemon.trim().parse().map(Pid::from_raw) else {
         return;
