@@ -9,9 +9,10 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ServerSideEncryption;
 use exuvia_core::archive::{InspectError, Inspection, inspect};
 use exuvia_core::artifact::Pinned;
-use exuvia_core::config::{self, InvalidConfig};
+use exuvia_core::config::{self, Changes, InvalidConfig};
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::hex;
+use exuvia_core::target::Architecture;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio_util::io::SyncIoBridge;
@@ -118,21 +119,30 @@ impl Artifacts {
         })
     }
 
-    /// Reads an artifact to its end: that it is an image, and the digest of its bytes.
-    pub async fn inspect(&self, object: &Object) -> Result<Pinned, StepError> {
+    /// Reads an artifact to its end: that it is an image, that `instances` run it (any, if it is not told), and the
+    /// digest of its bytes.
+    pub async fn inspect(
+        &self,
+        object: &Object,
+        instances: Option<Architecture>,
+    ) -> Result<Pinned, StepError> {
         let body = self.get(object).await?;
         let reader = SyncIoBridge::new(body.into_async_read());
         let inspected = run_blocking(move || inspect_all(reader)).await?;
+        let invalid = |problem| StepError::InvalidArtifact {
+            key: object.key.clone(),
+            problem,
+        };
         let inspected: Inspection = inspected.map_err(|error| match error {
-            InspectError::NotAnImage(problem) => StepError::InvalidArtifact {
-                key: object.key.clone(),
-                problem,
-            },
+            InspectError::NotAnImage(problem) => invalid(problem),
             InspectError::Read(error) => StepError::AwsUnavailable {
                 action: format!("GetObject {}", object.key),
                 problem: error.to_string(),
             },
         })?;
+        if let Some(instances) = instances {
+            inspected.image.check_runs_on(instances).map_err(invalid)?;
+        }
         Ok(self.pin(object, inspected.sha256))
     }
 
@@ -192,6 +202,51 @@ impl Artifacts {
             sha256,
             uploaded_at: object.uploaded_at,
         }
+    }
+}
+
+/// The settings of releases, as their manifests pin them.
+pub struct PinnedSettings {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+impl PinnedSettings {
+    pub fn new(config: &SdkConfig, bucket: String) -> Self {
+        Self {
+            client: aws_sdk_s3::Client::new(config),
+            bucket,
+        }
+    }
+
+    /// How the second differ from the first; `None` if they are the same file, or if one of them cannot be read: that
+    /// people are not told of it keeps no deploy from going on.
+    pub async fn changes(
+        &self,
+        before: Option<&Pinned>,
+        after: Option<&Pinned>,
+    ) -> Option<Changes> {
+        let id = |pinned: Option<&Pinned>| pinned.map(|pinned| pinned.version_id.clone());
+        if id(before) == id(after) {
+            return None;
+        }
+        let before = self.read(before).await?;
+        let after = self.read(after).await?;
+        Some(config::changes(&before, &after))
+    }
+
+    async fn read(&self, pinned: Option<&Pinned>) -> Option<Vec<u8>> {
+        let Some(pinned) = pinned else {
+            return Some(Vec::new());
+        };
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&pinned.key)
+            .version_id(&pinned.version_id);
+        let body = get.send().await.ok()?.body.collect().await.ok()?;
+        Some(body.to_vec())
     }
 }
 

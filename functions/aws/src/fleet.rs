@@ -4,6 +4,8 @@ mod group;
 mod hold;
 mod target_group;
 
+pub use group::Trust;
+
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;

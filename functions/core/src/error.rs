@@ -51,6 +51,13 @@ pub enum StepError {
         place: Place,
         release: ReleaseNumber,
     },
+    /// Look at who wrote over the manifest.
+    #[error("the manifest of release {release} of {place} {problem}")]
+    ManifestNotTrusted {
+        place: Place,
+        release: ReleaseNumber,
+        problem: String,
+    },
     /// Deploy a version first.
     #[error(
         "nothing is live in {0} yet, so there is nothing to deploy again. Upload a version first; it will use the newest settings"
@@ -145,6 +152,7 @@ impl StepError {
             Self::KeyUnavailable { .. } => "KeyUnavailable",
             Self::InvalidConfig(_) => "InvalidConfig",
             Self::ReleaseNotFound { .. } => "ReleaseNotFound",
+            Self::ManifestNotTrusted { .. } => "ManifestNotTrusted",
             Self::NothingLive(_) => "NothingLive",
             Self::LockTimeout { .. } => "LockTimeout",
             Self::LockLost { .. } => "LockLost",
@@ -163,7 +171,7 @@ impl StepError {
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -173,6 +181,7 @@ pub const NAMES: [&str; 22] = [
     "KeyUnavailable",
     "InvalidConfig",
     "ReleaseNotFound",
+    "ManifestNotTrusted",
     "NothingLive",
     "LockTimeout",
     "LockLost",

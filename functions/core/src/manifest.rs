@@ -10,6 +10,10 @@ use crate::target::Target;
 /// The layout of the manifest that this code writes.
 pub const SCHEMA: u32 = 1;
 
+/// The user metadata of a manifest's object that holds its signature: ECDSA on P-256 over the SHA-256 digest of the
+/// object's exact bytes, in DER, as base64.
+pub const SIGNATURE: &str = "signature";
+
 /// A release, whole: an instance that is launched three weeks later runs exactly these bytes with these
 /// settings. Written once as `<app>/<environment>/releases/000042.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,19 @@ impl Manifest {
             environment: self.environment.clone(),
         }
     }
+
+    /// Fails unless this is the manifest of that release: a good signature says only that the pipeline planned some
+    /// release, and a manifest can be put in another's place together with its signature.
+    pub fn check_is_of(&self, place: &Place, release: ReleaseNumber) -> Result<(), String> {
+        if self.place() == *place && self.release == release {
+            return Ok(());
+        }
+        Err(format!(
+            "is that of release {} of {}, put in its place",
+            self.release,
+            self.place()
+        ))
+    }
 }
 
 /// `live.json`: the release that the last committed deploy gave the traffic to. The listener rule is the truth
@@ -68,7 +85,7 @@ pub struct Recovery {
 #[serde(rename_all = "camelCase")]
 pub struct BootReport {
     pub instance_id: String,
-    /// What it was doing: `download`, `verify`, `load`, `configure` or `run`.
+    /// What it was doing: `prepare` (the system), `download`, `verify`, `load`, `configure` or `run`.
     pub step: String,
     /// One sentence a person can act on.
     pub error: String,
@@ -96,7 +113,7 @@ impl BootReport {
             "instance {} could not {} the release: {}{}",
             clean(&self.instance_id, 32),
             clean(&self.step, 16),
-            clean(&self.error, 300),
+            clean(&self.error, 400),
             last.unwrap_or_default()
         )
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use serde_json::Value;
 
 /// Longer than any deploy of these tests takes, in real time.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -21,6 +22,10 @@ impl Execution {
 
     pub async fn status(&self) -> String {
         self.describe().await.status().as_str().to_owned()
+    }
+
+    pub async fn input(&self) -> Value {
+        serde_json::from_str(self.describe().await.input().unwrap()).unwrap_or_default()
     }
 
     async fn describe(&self) -> DescribeExecutionOutput {

@@ -219,6 +219,7 @@ impl Check<'_> {
         let changed: Vec<String> = keys
             .into_iter()
             .filter(|key| self.after.services.s3.versions(LEDGER, key).len() != 1)
+            .filter(|_| !self.suffers(|action| *action == Action::Forge))
             .map(ToOwned::to_owned)
             .collect();
         for key in changed {

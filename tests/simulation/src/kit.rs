@@ -9,7 +9,7 @@ use exuvia_aws::{Region, Settings};
 use crate::asl::Machine;
 use crate::connector::InProcess;
 use crate::functions::{Functions, STEPS};
-use crate::world::{ARTIFACTS, KEY, LEDGER, REGION, STATE_MACHINE, TOPIC};
+use crate::world::{ARTIFACTS, KEY, LEDGER, REGION, SIGNING_KEY, STATE_MACHINE, TOPIC};
 
 const DEFINITION: &str = include_str!("../../../statemachine/deploy.asl.json");
 
@@ -35,6 +35,7 @@ impl Kit {
             ("ARTIFACTS_BUCKET", ARTIFACTS),
             ("LEDGER_BUCKET", LEDGER),
             ("KEY_ARN", KEY),
+            ("SIGNING_KEY_ARN", SIGNING_KEY),
             ("TOPIC_ARN", TOPIC),
             ("STATE_MACHINE_ARN", STATE_MACHINE),
         ]

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use exuvia_cloud::model::{Check, CheckOutcome, Launch};
-use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, hex};
-use exuvia_core::manifest::{BootReport, Manifest, boot_prefix, manifest_key};
+use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, TAG_SIGNING_KEY, hex};
+use exuvia_core::manifest::{BootReport, Manifest, SIGNATURE, boot_prefix, manifest_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -209,7 +209,7 @@ impl Machines {
             Some(Happening::Reported(key, Box::new(report)))
         };
         let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
-            (Some(problem), _) => report("download", problem).map(|report| (5, report)),
+            (Some((step, problem)), _) => report(step, problem).map(|report| (5, report)),
             (None, Some(after)) => {
                 let said = report("run", "the container exited with code 1".to_owned());
                 said.map(|report| (after, report))
@@ -309,16 +309,40 @@ impl Machines {
     }
 }
 
-/// What an instance finds when it boots: the digest of the bytes that it runs.
-fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, String> {
+/// What an instance finds when it boots: the digest of the bytes that it runs. It runs nothing that is not signed for
+/// its tags.
+fn boot(
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<String, (&'static str, String)> {
+    let manifest = manifest(tags, services).map_err(|problem| ("verify", problem))?;
+    fetch(&manifest, services).map_err(|problem| ("download", problem))?;
+    Ok(manifest.artifact.sha256)
+}
+
+fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Manifest, String> {
     let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
     let key = manifest_key(&place, release);
-    let manifest = services
-        .s3
-        .get(LEDGER, &key)
-        .ok_or(format!("there is no {key}"))?;
+    let content = services.s3.newest(LEDGER, &key);
+    let content = content.ok_or(format!("there is no {key}"))?;
+    let signing_key = tags
+        .get(TAG_SIGNING_KEY)
+        .ok_or("the instance has no tag of a signing key")?;
+    let signature = content.metadata.get(SIGNATURE);
+    let digest = Sha256::digest(&content.body);
+    if !signature.is_some_and(|signature| services.kms.has_signed(signing_key, &digest, signature))
+    {
+        return Err(format!("{key} is not signed by the pipeline"));
+    }
     let manifest: Manifest =
-        serde_json::from_slice(manifest).map_err(|error| format!("{key}: {error}"))?;
+        serde_json::from_slice(&content.body).map_err(|error| format!("{key}: {error}"))?;
+    manifest
+        .check_is_of(&place, release)
+        .map_err(|problem| format!("{key} {problem}"))?;
+    Ok(manifest)
+}
+
+fn fetch(manifest: &Manifest, services: &Services) -> Result<(), String> {
     if !services.key_is_enabled() {
         return Err("the key that the artifact is encrypted with is disabled".to_owned());
     }
@@ -338,7 +362,7 @@ fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, 
             ));
         }
     }
-    Ok(manifest.artifact.sha256)
+    Ok(())
 }
 
 fn identity(tags: &BTreeMap<String, String>) -> Option<(Place, ReleaseNumber)> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
 use exuvia_core::target::{
-    CapacityLimits, Conditions, HealthCheck, LaunchTemplate, Strategy, Target, Timeouts,
+    Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
+    Target, Timeouts,
 };
 use jiff::Timestamp;
 
 use crate::fault::Action;
 use crate::machines::Machines;
 use crate::services::{Kms, S3, Sns, Ssm};
-use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, Services, TOPIC};
+use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, SIGNING_KEY, Services, TOPIC};
 
 /// The app and environment that everything is about.
 pub const PLACE: &str = "hello/qa";
@@ -30,7 +31,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario {
         name: "first",
         before: &[],
@@ -108,11 +109,39 @@ pub const SCENARIOS: [Scenario; 11] = [
         outcomes: &["rejected"],
         shifts: false,
     },
+    Scenario {
+        name: "settings-first",
+        before: &[],
+        opening: &["config:LEVEL=info@0s", "upload:good@20s"],
+        outcomes: &["skipped", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal",
+        before: &["upload:good"],
+        opening: &["renew:0@0s", "renew:1@200s"],
+        outcomes: &["succeeded", "skipped"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal-gives-way",
+        before: &["upload:good"],
+        opening: &["renew:0@0s", "upload:good@10s"],
+        outcomes: &["superseded", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal-in-a-deploy",
+        before: &["upload:good"],
+        opening: &["upload:good@0s", "renew:0@20s"],
+        outcomes: &["succeeded", "skipped"],
+        shifts: true,
+    },
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 11] = SCENARIOS;
+        static ALL: [Scenario; 15] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 
@@ -156,7 +185,7 @@ pub fn empty_estate() -> Estate {
     let mut services = Services {
         s3: S3::new([ARTIFACTS.to_owned(), LEDGER.to_owned()], KEY.to_owned()),
         ssm: Ssm::default(),
-        kms: Kms::new([KEY.to_owned()]),
+        kms: Kms::new([KEY.to_owned()]).with_signing_key(SIGNING_KEY),
         sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
     };
     services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);
@@ -187,6 +216,9 @@ fn target(listener_arn: &str) -> Target {
             version: 1,
         },
         port: 8080,
+        architecture: Some(Architecture::Arm64),
+        security_updates: true,
+        log_driver: LogDriver::AwsLogs,
         health_check: HealthCheck {
             path: "/".to_owned(),
             interval_seconds: 10,

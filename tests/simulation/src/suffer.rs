@@ -8,7 +8,7 @@ use crate::fault::Action;
 use crate::image::image;
 use crate::machines::Behaviour;
 use crate::scenario::PLACE;
-use crate::world::{ARTIFACTS, Deed, KEY, Services, State, Upload, later};
+use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, Services, State, Upload, later};
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
@@ -39,6 +39,15 @@ impl State {
                     Err(_) => input["version"] = what.into(),
                 }
                 let name = format!("console-{}", self.estate.executions.len());
+                let _ = self.start(&name, &input.to_string());
+            }
+            Action::Renew(hours) => {
+                let input = json!({
+                    "app": "hello",
+                    "environment": "qa",
+                    "renew": { "olderThanHours": hours },
+                });
+                let name = format!("renewal-{}", self.estate.executions.len());
                 let _ = self.start(&name, &input.to_string());
             }
             Action::RepeatEvent => {
@@ -131,6 +140,18 @@ impl State {
             Action::DeleteConfig => {
                 let key = format!("{PLACE}/config.env");
                 self.estate.services.s3.delete(ARTIFACTS, &key, now);
+            }
+            Action::Forge => {
+                let prefix = format!("{PLACE}/releases/");
+                let s3 = &mut self.estate.services.s3;
+                let keys: Vec<String> = s3
+                    .keys(LEDGER, &prefix)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                if let [oldest, .., newest] = keys.as_slice() {
+                    s3.copy(LEDGER, oldest, newest, now);
+                }
             }
             Action::DisableKey(time) => {
                 self.estate.services.kms.set_enabled(KEY, false);

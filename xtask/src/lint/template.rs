@@ -33,7 +33,7 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
             permissions(pipeline, aws),
         ),
         (
-            "the user data in infra/app.yaml is infra/boot.sh",
+            "the user data in infra/app.yaml is infra/boot.sh, and short enough",
             user_data(app, boot),
         ),
         (
@@ -228,26 +228,35 @@ fn calls(source: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The copy is without comments, but for those at the top that say what the script is.
 fn user_data(app: &Value, boot: &str) -> Vec<String> {
     let copy = &app["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
         ["Fn::Base64"];
     let copy = copy.as_str().unwrap_or_default();
+    let mut in_code = false;
+    let expected: Vec<&str> = boot
+        .split_inclusive('\n')
+        .filter(|line| {
+            in_code |= !line.starts_with('#');
+            !in_code || !line.trim_start().starts_with('#')
+        })
+        .collect();
+    let copied: Vec<&str> = copy.split_inclusive('\n').collect();
     let mut findings = Vec::new();
-    if copy != boot {
-        let same = copy
-            .lines()
-            .zip(boot.lines())
-            .take_while(|(copy, boot)| copy == boot)
+    if expected != copied {
+        let pairs = expected.iter().zip(&copied);
+        let same = pairs
+            .take_while(|(expected, copied)| expected == copied)
             .count();
         findings.push(format!(
-            "they differ from line {} of infra/boot.sh on: run `python3 xtask/python/embed_boot.py`",
+            "it differs from line {} of the user data on: run `python3 xtask/python/embed_boot.py`",
             same + 1
         ));
     }
-    if boot.len() > USER_DATA_BYTES {
+    if copy.len() > USER_DATA_BYTES {
         findings.push(format!(
-            "infra/boot.sh has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten it",
-            boot.len()
+            "the user data has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten infra/boot.sh",
+            copy.len()
         ));
     }
     findings
@@ -381,16 +390,21 @@ mod tests {
     fn the_user_data_is_the_script() {
         let app = |data: &str| json!({"Resources": {"LaunchTemplate": {"Properties": {"LaunchTemplateData": {"UserData": {"Fn::Base64": data}}}}}});
         assert_eq!(user_data(&app("a\nb\n"), "a\nb\n"), [""; 0]);
+        let commented = "#!\n# top\na\n# why\n  # why\nb # c\n\n";
+        assert_eq!(
+            user_data(&app("#!\n# top\na\nb # c\n\n"), commented),
+            [""; 0]
+        );
         assert_eq!(
             user_data(&app("a\nc\n"), "a\nb\n"),
             [
-                "they differ from line 2 of infra/boot.sh on: run `python3 xtask/python/embed_boot.py`"
+                "it differs from line 2 of the user data on: run `python3 xtask/python/embed_boot.py`"
             ]
         );
         let long = "#".repeat(USER_DATA_BYTES + 1);
         assert_eq!(
             user_data(&app(&long), &long),
-            ["infra/boot.sh has 16385 bytes, EC2 takes 16384: shorten it"]
+            ["the user data has 16385 bytes, EC2 takes 16384: shorten infra/boot.sh"]
         );
     }
 

@@ -21,9 +21,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::boot::{self, Boot, BootFailure, Ready, Step};
-use super::ledger::{self, Ledger};
+use super::ledger::{Clients, Ledger};
 use super::log::Log;
-use super::{Spec, container};
+use super::{Faults, Spec, container, docker};
 
 /// How many lines of the container's output a boot report quotes.
 const QUOTED: usize = 20;
@@ -33,15 +33,17 @@ const QUOTED: usize = 20;
 pub(super) struct Description {
     pub(super) spec: Spec,
     pub(super) addr: SocketAddr,
-    /// Where S3 is.
+    /// Where S3 is; where all of AWS is, for a machine with docker.
     pub(super) endpoint: String,
+    pub(super) docker: bool,
+    pub(super) faults: Faults,
     pub(super) speed: f64,
     pub(super) log: PathBuf,
 }
 
 /// What the order is, from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+pub(super) enum Stop {
     No,
     /// As `docker stop`.
     Gently,
@@ -93,7 +95,7 @@ impl Pace {
 
 struct Machine {
     pace: Pace,
-    s3: aws_sdk_s3::Client,
+    clients: Clients,
     id: String,
     addr: SocketAddr,
     /// None if the tags do not say: then there is nothing to boot, and nowhere to report it.
@@ -110,16 +112,23 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
         .build()?;
     runtime.block_on(async {
         let stop = orders()?;
+        let described: Description = serde_json::from_slice(&fs::read(description)?)?;
+        if described.docker {
+            let log = Log::create(&described.log)?;
+            docker::live(described, description, &log, stop).await;
+            return Ok(());
+        }
         let Description {
             spec,
             addr,
             endpoint,
             speed,
             log,
-        } = serde_json::from_slice(&fs::read(description)?)?;
+            ..
+        } = described;
         let machine = Machine {
             pace: Pace::new(speed),
-            s3: ledger::client(&endpoint),
+            clients: Clients::new(&endpoint),
             ledger: boot::ledger(&spec.tags),
             id: spec.id,
             addr,
@@ -181,7 +190,7 @@ impl Machine {
             }
         };
         let boot = Boot {
-            s3: &self.s3,
+            clients: &self.clients,
             ledger,
             work: &self.work,
             log: &self.log,
@@ -207,7 +216,7 @@ impl Machine {
             error: failure.error,
             output: self.log.tail(QUOTED),
         };
-        if let Err(error) = ledger.report(&self.s3, &report).await {
+        if let Err(error) = ledger.report(&self.clients.s3, &report).await {
             self.log
                 .line(&format!("the boot report is not written: {error}"));
         }
@@ -322,7 +331,7 @@ impl Machine {
 }
 
 /// Waits for the order to stop. Whoever could give it being gone is one as well.
-async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
+pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
     match stop.wait_for(|order| *order != Stop::No).await {
         Ok(order) => *order,
         Err(_) => Stop::AtOnce,

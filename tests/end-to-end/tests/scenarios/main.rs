@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod deploys;
+mod forgeries;
 mod interruptions;
 mod meddling;
 mod refusals;
+mod renewals;
+mod settings;

@@ -37,6 +37,8 @@ pub struct Content {
     media_type: String,
     /// CRC-32, if it was uploaded with one.
     checksum: Option<String>,
+    /// User metadata, by name.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl S3 {
@@ -74,6 +76,7 @@ impl S3 {
             kms_key: kms_key.to_owned(),
             media_type: "binary/octet-stream".to_owned(),
             checksum: None,
+            metadata: BTreeMap::new(),
         };
         self.write(bucket, key, Some(content), now)
     }
@@ -82,6 +85,16 @@ impl S3 {
     pub fn get(&self, bucket: &str, key: &str) -> Option<&[u8]> {
         self.newest(bucket, key)
             .map(|content| content.body.as_slice())
+    }
+
+    /// Writes an object again as another is, its metadata included; whether that other is there.
+    pub fn copy(&mut self, bucket: &str, from: &str, to: &str, now: Timestamp) -> bool {
+        let Some(mut content) = self.newest(bucket, from).cloned() else {
+            return false;
+        };
+        content.etag = self.next_etag();
+        self.write(bucket, to, Some(content), now);
+        true
     }
 
     /// Deletes an object, which leaves a delete marker; the marker's version id.
@@ -117,7 +130,7 @@ impl S3 {
             .map_or(&[], Vec::as_slice)
     }
 
-    fn newest(&self, bucket: &str, key: &str) -> Option<&Content> {
+    pub(crate) fn newest(&self, bucket: &str, key: &str) -> Option<&Content> {
         self.versions(bucket, key).last()?.content.as_ref()
     }
 
