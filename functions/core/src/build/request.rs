@@ -178,7 +178,7 @@ mod tests {
             ),
             (
                 json!({"app":"hello","environment":"qa","source":{"kye":"x"}}),
-                "source: unknown field `kye`",
+                "source.kye: unknown field `kye`",
             ),
             (
                 json!({"app":"hello","environment":"qa","source":{"key":"x"},"recover":"y"}),

@@ -242,6 +242,7 @@ impl S3 {
             kms_key,
             media_type: call.header("content-type").unwrap_or(BINARY).to_owned(),
             checksum: call.header(CHECKSUM).map(ToOwned::to_owned),
+            metadata: BTreeMap::new(),
         };
         let mut headers = encryption_headers(&content.kms_key);
         headers.push(("etag", content.etag.clone()));
@@ -320,6 +321,8 @@ fn content_headers(version: &Version, content: &Content) -> Headers {
         ("last-modified", http_date(version.written_at)),
         ("x-amz-version-id", version.id.clone()),
     ]);
+    let metadata = content.metadata.iter();
+    headers.extend(metadata.map(|(name, value)| (*name, value.clone())));
     headers
 }
 

@@ -37,6 +37,16 @@ pub struct Content {
     media_type: String,
     /// CRC-32, if it was uploaded with one.
     checksum: Option<String>,
+    /// The user's, by the names of their headers: `x-amz-meta-...`.
+    metadata: BTreeMap<&'static str, String>,
+}
+
+impl Version {
+    /// One of the user's metadata, by its header.
+    pub fn metadata(&self, header: &str) -> Option<&str> {
+        let metadata = &self.content.as_ref()?.metadata;
+        metadata.get(header).map(String::as_str)
+    }
 }
 
 impl S3 {
@@ -74,8 +84,18 @@ impl S3 {
             kms_key: kms_key.to_owned(),
             media_type: "binary/octet-stream".to_owned(),
             checksum: None,
+            metadata: BTreeMap::new(),
         };
         self.write(bucket, key, Some(content), now)
+    }
+
+    /// Gives an object's newest version metadata, as if it had been uploaded with that.
+    pub fn describe(&mut self, bucket: &str, key: &str, header: &'static str, value: &str) {
+        let versions = self.bucket(bucket).get_mut(key);
+        let newest = versions.and_then(|versions| versions.last_mut()?.content.as_mut());
+        if let Some(content) = newest {
+            content.metadata.insert(header, value.to_owned());
+        }
     }
 
     /// The newest version of an object, unless it is deleted.
