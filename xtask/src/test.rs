@@ -109,7 +109,17 @@ async fn end_to_end(ui: &Ui) -> Result<Counts> {
     // By its name and not by --package, so that features are those of the whole workspace.
     // They wait most of the time: more of them at once than there are processors.
     let arguments = ["--test", "scenarios", "--", "--ignored", "--test-threads=5"];
-    cargo_test(ui, "test-end-to-end.log", &arguments, environment).await
+    let log = "test-end-to-end.log";
+    let mut counts = cargo_test(ui, log, &arguments, environment.clone()).await?;
+    // It changes the pipeline under whatever else is being deployed.
+    let template = cloud.directory().join(stacks::PACKAGED);
+    environment.push((
+        "EXUVIA_PIPELINE_TEMPLATE",
+        template.to_string_lossy().into_owned(),
+    ));
+    let arguments = ["--test", "upgrade", "--", "--ignored"];
+    counts.add(cargo_test(ui, "test-upgrade.log", &arguments, environment).await?);
+    Ok(counts)
 }
 
 /// Runs `cargo test` and counts. What passes is not worth a line; what fails is shown in full.

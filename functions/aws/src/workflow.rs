@@ -1,6 +1,7 @@
 //! Executions of the state machine.
 
 use aws_config::SdkConfig;
+use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::ExecutionStatus;
 use exuvia_core::error::StepError;
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ pub struct Described {
     pub status: String,
     /// When it ended, if it has.
     pub ended: Option<Timestamp>,
+    /// When it was last redriven, if it ever was.
+    pub redriven: Option<Timestamp>,
     pub input: Option<String>,
     pub error: Option<String>,
     pub cause: Option<String>,
@@ -56,7 +59,8 @@ impl Workflow {
         }
     }
 
-    /// `None` for an execution that Step Functions no longer knows: it forgets them after 90 days.
+    /// `None` for an execution that Step Functions no longer knows, as it forgets them after 90 days, or does not know
+    /// yet: its answers are eventually consistent.
     pub async fn describe(&self, execution: &str) -> Result<Option<Described>, StepError> {
         let described = self
             .0
@@ -67,9 +71,8 @@ impl Workflow {
         match described {
             Ok(described) => Ok(Some(Described {
                 status: described.status().as_str().to_owned(),
-                ended: described.stop_date().and_then(|date| {
-                    Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
-                }),
+                ended: described.stop_date().and_then(timestamp),
+                redriven: described.redrive_date().and_then(timestamp),
                 input: described.input().map(ToOwned::to_owned),
                 error: described.error().map(ToOwned::to_owned),
                 cause: described.cause().map(ToOwned::to_owned),
@@ -80,6 +83,10 @@ impl Workflow {
             Err(error) => Err(failed(format!("DescribeExecution {execution}"), error)),
         }
     }
+}
+
+fn timestamp(date: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
 }
 
 impl Described {

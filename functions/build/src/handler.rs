@@ -17,6 +17,7 @@ use exuvia_core::build::{BuildId, Destination, MOST_SOURCE, Order, SCHEMA, group
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::Recovery;
 use exuvia_core::name::{Place, Version};
+use exuvia_core::request::is_recovery;
 use exuvia_core::step::{Execution, Why};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -95,9 +96,10 @@ impl Handler {
             recovers: None,
         };
         match what {
-            What::Recovery { execution } => {
-                build.build = BuildId::of(&execution);
-                let (cut_off, version) = self.cut_off(&place, execution).await?;
+            What::Recovery { execution: cut_off } => {
+                build.build = BuildId::of(&cut_off);
+                let by_person = !is_recovery(&execution.name);
+                let (cut_off, version) = self.cut_off(&place, cut_off, by_person).await?;
                 build.recovers = Some(cut_off);
                 build.version = version;
             }
@@ -140,16 +142,25 @@ impl Handler {
         &self,
         place: &Place,
         execution: String,
+        by_person: bool,
     ) -> Result<(CutOff, Option<Version>), StepError> {
         let wrong = |problem: &str| {
             InvalidBuild(format!(
                 "recover names the execution {execution}, which {problem}"
             ))
         };
+        // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
+        let not_over = |problem: &str| match by_person {
+            true => wrong(problem).into(),
+            false => StepError::AwsUnavailable {
+                action: format!("DescribeExecution {execution}"),
+                problem: format!("it has ended, but {problem}"),
+            },
+        };
         let described = self.workflow.describe(&execution).await?;
-        let described = described.ok_or_else(|| wrong("does not exist"))?;
+        let described = described.ok_or_else(|| not_over("does not exist"))?;
         if described.is_running() {
-            return Err(wrong("still runs; stop it first").into());
+            return Err(not_over("still runs; stop it first"));
         }
         let input = described
             .input

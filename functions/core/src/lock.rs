@@ -53,12 +53,17 @@ pub struct Record {
 /// does not stop it. It is longer than the time-out of every function that touches anything (`infra/pipeline.yaml`).
 pub const LAST_WORDS: SignedDuration = SignedDuration::from_secs(40);
 
+/// Step Functions may not yet know an execution that has only just started: what it tells of executions is eventually
+/// consistent (<https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html>). For so long
+/// after its start one that is not known counts as one that runs.
+const UNKNOWN: SignedDuration = SignedDuration::from_mins(5);
+
 /// A record that was found, and what has become of its execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub record: Record,
     pub running: bool,
-    /// When it ended, if that is known.
+    /// When it ended; absent if it runs, or if Step Functions does not know it: not yet, or after 90 days no more.
     pub ended: Option<Timestamp>,
 }
 
@@ -68,7 +73,11 @@ impl Found {
     }
 
     fn may_act(&self, now: Timestamp) -> bool {
-        self.running || self.ended.is_some_and(|ended| now < ended + LAST_WORDS)
+        let until = match self.ended {
+            Some(ended) => ended + LAST_WORDS,
+            None => self.record.claim.started + UNKNOWN,
+        };
+        self.running || now < until
     }
 
     /// Whether this is a live deploy of a certain version that is wanted since later than that claim.

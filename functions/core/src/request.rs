@@ -241,8 +241,16 @@ impl From<UploadName> for String {
 /// of that event, another when an execution that was redriven is cut off again.
 pub fn recovery_name(execution: &str, stopped_at: &str) -> String {
     let digest = Sha256::digest(format!("{execution}\n{stopped_at}"));
-    format!("recover-{}", &hex(&digest)[..32])
+    format!("{RECOVERY}{}", &hex(&digest)[..32])
 }
+
+/// Whether an execution of this name was started by the end of another, not by a person.
+pub fn is_recovery(name: &str) -> bool {
+    name.starts_with(RECOVERY)
+}
+
+/// What the names of executions begin with that clean up after another.
+const RECOVERY: &str = "recover-";
 
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {

@@ -60,7 +60,8 @@ pub fn only(release: ReleaseNumber) -> Vec<Weight> {
 /// one that carries most of the weight. Traffic never moves to what a rule does not name: no health check runs there.
 ///
 /// What is being given up is kept only where the promised fleet is gone: there is nothing better left. And if even that
-/// is gone, a fleet that the rule still names takes over, though its weight is 0: it had the traffic before.
+/// is gone, a fleet that the rule still names takes over, though its weight is 0: it had the traffic before. Where nothing
+/// stands at all, the rule goes on naming the promised release: what is live is still told, and can be deployed again.
 pub fn keeper(
     committed: Option<ReleaseNumber>,
     rule: &[Weight],
@@ -88,6 +89,7 @@ pub fn keeper(
                 .filter(|release| standing(*release));
             given_up.and(committed).and(left.max())
         })
+        .or_else(|| committed.filter(|release| rule.iter().any(|share| share.release == *release)))
 }
 
 #[cfg(test)]
@@ -231,6 +233,22 @@ mod tests {
                 2,
                 Some(1),
                 "the new fleet vanished within Commit, and the old one still stands",
+            ),
+            (
+                Some(2),
+                vec![w(2, 100)],
+                vec![],
+                2,
+                Some(2),
+                "the new fleet vanished after Commit",
+            ),
+            (
+                Some(1),
+                vec![w(1, 0), w(2, 100)],
+                vec![],
+                2,
+                Some(1),
+                "both fleets vanished before Commit",
             ),
             (
                 None,

@@ -7,6 +7,7 @@ use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::build::request::{BuildRequest, What};
 use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, StepError, TERMINATE_FAILED};
 use exuvia_core::request::{Request, Source, recovery_name};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,14 +50,25 @@ impl Handler {
             stop_date,
         } = event.detail;
         let nothing = Output { recovery: None };
-        let Some(described) = self.workflow.describe(&execution_arn).await? else {
-            return Ok(nothing);
+        // The event says that it has ended. What describes it may be behind; then the event is tried again.
+        let lags = |problem: &str| StepError::AwsUnavailable {
+            action: format!("DescribeExecution {execution_arn}"),
+            problem: format!("it has ended, and {problem}"),
         };
+        let Some(described) = self.workflow.describe(&execution_arn).await? else {
+            return Err(lags("is not known yet"));
+        };
+        let ended = stop_date.as_ref().and_then(Value::as_i64);
+        let ended = ended.and_then(|date| Timestamp::from_millisecond(date).ok());
+        // What was redriven since goes on by itself.
+        if described.is_running() && described.redriven < ended {
+            return Err(lags("is still described as running"));
+        }
         let ended_itself = described
             .error
             .as_deref()
             .is_some_and(|error| ENDINGS.contains(&error));
-        if ended_itself || ["RUNNING", "SUCCEEDED"].contains(&described.status.as_str()) {
+        if ended_itself || described.is_running() || described.status == "SUCCEEDED" {
             return Ok(nothing);
         }
         let input = described

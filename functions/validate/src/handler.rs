@@ -10,7 +10,7 @@ use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
 use exuvia_core::name::{Place, Version};
-use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
+use exuvia_core::request::{InvalidRequest, Request, Source, UploadName, is_recovery};
 use exuvia_core::step::{Deploy, Recovered, ValidateInput};
 
 pub struct Handler {
@@ -51,7 +51,8 @@ impl Handler {
         };
         if let Source::Recovery { execution } = source {
             deploy.purpose = Purpose::Recovery;
-            deploy.recovers = Some(self.cut_off(&place, execution).await?);
+            let by_person = !is_recovery(&input.execution.name);
+            deploy.recovers = Some(self.cut_off(&place, execution, by_person).await?);
             return Ok(deploy);
         }
         deploy.target = Some(self.targets.get(&place).await?);
@@ -132,16 +133,29 @@ impl Handler {
     }
 
     /// The execution that a recovery is asked for: it must have ended, and have been about this place.
-    async fn cut_off(&self, place: &Place, execution: String) -> Result<Recovered, StepError> {
+    async fn cut_off(
+        &self,
+        place: &Place,
+        execution: String,
+        by_person: bool,
+    ) -> Result<Recovered, StepError> {
         let wrong = |problem: &str| {
             InvalidRequest(format!(
                 "recover names the execution {execution}, which {problem}"
             ))
         };
+        // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
+        let not_over = |problem: &str| match by_person {
+            true => wrong(problem).into(),
+            false => StepError::AwsUnavailable {
+                action: format!("DescribeExecution {execution}"),
+                problem: format!("it has ended, but {problem}"),
+            },
+        };
         let described = self.workflow.describe(&execution).await?;
-        let described = described.ok_or_else(|| wrong("does not exist"))?;
-        if described.status == "RUNNING" {
-            return Err(wrong("still runs; stop it first").into());
+        let described = described.ok_or_else(|| not_over("does not exist"))?;
+        if described.is_running() {
+            return Err(not_over("still runs; stop it first"));
         }
         let input = described
             .input

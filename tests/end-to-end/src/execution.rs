@@ -50,20 +50,14 @@ impl Execution {
 
     /// The states that it entered, in order.
     pub async fn path(&self) -> Vec<String> {
-        let mut pages = self
-            .client
-            .get_execution_history()
-            .execution_arn(&self.arn)
-            .into_paginator()
-            .items()
-            .send();
-        let mut path = Vec::new();
-        while let Some(event) = pages.next().await {
-            if let Some(name) = entered(&event.unwrap()) {
-                path.push(name);
-            }
-        }
-        path
+        self.history().await.iter().filter_map(entered).collect()
+    }
+
+    async fn history(&self) -> Vec<HistoryEvent> {
+        let history = self.client.get_execution_history();
+        let pages = history.execution_arn(&self.arn).into_paginator();
+        let events: Result<_, _> = pages.items().send().collect().await;
+        events.unwrap()
     }
 
     /// Waits until it enters a state.
@@ -82,6 +76,28 @@ impl Execution {
                 self.name()
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until an invocation of this state's function has failed.
+    pub async fn fails_at(&self, state: &str) {
+        let began = Instant::now();
+        loop {
+            let mut at = String::new();
+            for event in self.history().await {
+                at = entered(&event).unwrap_or(at);
+                let failed = event.task_failed_event_details().is_some()
+                    || event.lambda_function_failed_event_details().is_some();
+                if failed && at == state {
+                    return;
+                }
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} has not failed at {state}, but is at {at}",
+                self.name()
+            );
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 

@@ -32,6 +32,7 @@ pub struct Execution {
     pub status: &'static str,
     pub started: Timestamp,
     pub stopped: Option<Timestamp>,
+    pub redriven: Option<Timestamp>,
     pub failure: Option<Failure>,
     /// The beginning of the state that it is in, or ended in.
     pub position: Option<Position>,
@@ -99,6 +100,7 @@ impl State {
             status: "RUNNING",
             started: self.estate.now,
             stopped: None,
+            redriven: None,
             failure: None,
             position: None,
             who,
@@ -131,6 +133,7 @@ impl State {
             return;
         }
         execution.status = "RUNNING";
+        execution.redriven = Some(self.estate.now);
         execution.stopped = None;
         execution.failure = None;
         execution.events += 1;
@@ -182,7 +185,12 @@ impl State {
             }
             "DescribeExecution" => {
                 let arn = text("executionArn");
-                let known = self.estate.executions.iter().find(|one| one.arn == arn);
+                // https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html: what it
+                // tells is eventually consistent.
+                let is_old =
+                    |at: Timestamp| at + self.estate.cloud.describe_lag() <= self.estate.now;
+                let mut executions = self.estate.executions.iter();
+                let known = executions.find(|one| one.arn == arn && is_old(one.started));
                 let Some(execution) = known else {
                     return refuse(
                         "ExecutionDoesNotExist",
@@ -190,18 +198,22 @@ impl State {
                     );
                 };
                 let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
+                let has_ended = execution.stopped.is_some_and(is_old);
                 let mut body = json!({
                     "executionArn": arn,
                     "stateMachineArn": execution.state_machine,
                     "name": execution.name,
-                    "status": execution.status,
+                    "status": if has_ended { execution.status } else { "RUNNING" },
                     "startDate": seconds(execution.started),
                     "input": execution.input,
                 });
-                if let Some(stopped) = execution.stopped {
+                if let Some(redriven) = execution.redriven {
+                    body["redriveDate"] = seconds(redriven).into();
+                }
+                if let Some(stopped) = execution.stopped.filter(|_| has_ended) {
                     body["stopDate"] = seconds(stopped).into();
                 }
-                if let Some(failure) = &execution.failure {
+                if let Some(failure) = execution.failure.as_ref().filter(|_| has_ended) {
                     body["error"] = failure.error.as_str().into();
                     body["cause"] = failure.cause.as_str().into();
                 }

@@ -14,6 +14,7 @@ pub mod image;
 pub mod invariants;
 pub mod kit;
 pub mod machines;
+pub mod mended;
 pub mod proof;
 pub mod run;
 pub mod scenario;

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Parser;
 use exuvia_simulation::explore::{of_recovery, pairs, random, singles, stops};
 use exuvia_simulation::fault::Schedule;
+use exuvia_simulation::mended::MENDED;
 use exuvia_simulation::proof::{Bench, Failing, Ground, Proof, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
 
@@ -81,6 +82,10 @@ fn main() -> anyhow::Result<()> {
         }
         schedules.into_iter().step_by(n).collect()
     };
+    let mended: Result<Vec<Schedule>, _> = MENDED.iter().map(|(_, line)| line.parse()).collect();
+    let mut mended = mended.context("tests/simulation/src/mended.rs")?;
+    mended.retain(|schedule| grounds.contains_key(&schedule.scenario));
+    part("once mended", &|index| mended[index].clone(), mended.len())?;
     let single = grounds
         .iter()
         .flat_map(|(name, ground)| singles(name, &ground.points));

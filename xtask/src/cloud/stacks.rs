@@ -14,6 +14,8 @@ use crate::{compile, image, process, tools};
 
 /// The bucket that `aws cloudformation package` uploads the functions to.
 const CODE_BUCKET: &str = "local-code";
+/// The pipeline's template with its functions uploaded, in the local AWS's directory.
+pub(crate) const PACKAGED: &str = "packaged.yaml";
 pub(crate) const PIPELINE_STACK: &str = "exuvia";
 
 /// The outputs of the pipeline's stack.
@@ -105,10 +107,7 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     bucket.context("cannot create the bucket for the functions' code")?;
     let built = template?;
 
-    let packaged = directory
-        .join("packaged.yaml")
-        .to_string_lossy()
-        .into_owned();
+    let packaged = directory.join(PACKAGED).to_string_lossy().into_owned();
     let built = built.to_string_lossy();
     let package = ["cloudformation", "package", "--s3-bucket", CODE_BUCKET];
     let package = state.aws(

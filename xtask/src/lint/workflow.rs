@@ -48,6 +48,10 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
             each(&|workflow, _| substitutions(&workflow.asl, machine(workflow.name, pipeline))),
         ),
         (
+            "the workflows name functions by their versions, so that an upgrade leaves a running execution its code",
+            versions(pipeline),
+        ),
+        (
             "the state machines may invoke the functions that their workflows name, and no others",
             each(&|workflow, _| invocations(&workflow.asl, machine(workflow.name, pipeline))),
         ),
@@ -190,6 +194,35 @@ fn substitutions(asl: &str, machine: &Value) -> Vec<String> {
         format!("DefinitionSubstitutions in infra/pipeline.yaml has {name}, which the workflow does not use: remove it")
     });
     missing.chain(unused).collect()
+}
+
+/// What is substituted: `!Ref Function.Version`, which SAM makes the ARN of the version that is published with the code.
+/// A name, an ARN or an alias would give a running execution the new code in its next step.
+fn versions(pipeline: &Value) -> Vec<String> {
+    let resources = pipeline["Resources"].as_object().into_iter().flatten();
+    let substitutions = resources
+        .filter_map(|(_, resource)| resource["Properties"]["DefinitionSubstitutions"].as_object())
+        .flatten();
+    let is_version = |name: &str, value: &Value| {
+        value["Ref"].as_str() == Some(&format!("{name}.Version"))
+            && pipeline["Resources"][name]["Type"] == "AWS::Serverless::Function"
+    };
+    let mut findings: Vec<String> = substitutions
+        .filter(|(name, value)| !is_version(name, value))
+        .map(|(name, value)| {
+            format!("DefinitionSubstitutions has {name}: {value}: make it !Ref {name}.Version")
+        })
+        .collect();
+    let function = &pipeline["Globals"]["Function"];
+    if !function["AutoPublishAlias"].is_string()
+        || function["AutoPublishAliasAllProperties"] != true
+    {
+        findings.push(
+            "Globals.Function needs AutoPublishAlias and AutoPublishAliasAllProperties: true, as else a change of a function is no new version of it"
+                .to_owned(),
+        );
+    }
+    findings
 }
 
 /// The names in `${...}`.
@@ -339,9 +372,9 @@ mod tests {
 
     fn pipeline() -> Value {
         json!({
-            "Globals": {"Function": {"Timeout": 30}},
+            "Globals": {"Function": {"Timeout": 30, "AutoPublishAlias": "live", "AutoPublishAliasAllProperties": true}},
             "Resources": {
-                "PlanFunction": {"Properties": {}},
+                "PlanFunction": {"Type": "AWS::Serverless::Function", "Properties": {}},
                 "Machine": {"Type": "AWS::Serverless::StateMachine", "Properties": {
                     "DefinitionUri": "../statemachine/deploy.asl.json",
                     "DefinitionSubstitutions": {"PlanFunction": {"Ref": "PlanFunction.Version"}},
@@ -401,6 +434,39 @@ mod tests {
         }
         for error in ["BuildFaild", "{% $settled ? 'NeedsAttention' : 'Lost' %}"] {
             assert_eq!(endings(&states(&fails(error))).len(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn functions_are_named_by_version() {
+        assert_eq!(versions(&pipeline()), [""; 0]);
+        for (path, value) in [
+            (
+                "/Resources/Machine/Properties/DefinitionSubstitutions/PlanFunction",
+                json!({"Fn::GetAtt": ["PlanFunction", "Arn"]}),
+            ),
+            (
+                "/Resources/Machine/Properties/DefinitionSubstitutions/PlanFunction",
+                json!({"Ref": "PlanFunction.Alias"}),
+            ),
+            (
+                "/Resources/Machine/Properties/DefinitionSubstitutions/PlanFunction",
+                json!({"Ref": "LockFunction.Version"}),
+            ),
+            (
+                "/Globals/Function/AutoPublishAliasAllProperties",
+                json!(false),
+            ),
+            ("/Globals/Function/AutoPublishAlias", json!(null)),
+        ] {
+            let mut broken = pipeline();
+            *broken.pointer_mut(path).unwrap() = value;
+            assert_eq!(
+                versions(&broken).len(),
+                1,
+                "{path}: {:?}",
+                versions(&broken)
+            );
         }
     }
 

@@ -52,9 +52,18 @@ pub struct Cloud {
     listeners: BTreeMap<String, Listener>,
     rules: BTreeMap<String, Rule>,
     target_groups: BTreeMap<String, TargetGroup>,
+    /// What is gone, and still listed for as long as describes lag.
+    departed: Departed,
     /// Health checks that the world has not answered yet.
     checks: BTreeMap<u64, (String, TargetKey)>,
     effects: Vec<Effect>,
+}
+
+/// Each with the moment at which it went.
+#[derive(Clone, Debug, Default)]
+struct Departed {
+    groups: Vec<(Timestamp, Group)>,
+    target_groups: Vec<(Timestamp, TargetGroup)>,
 }
 
 /// What the model knows of a subnet, which is EC2's thing and not its own.
@@ -79,6 +88,7 @@ impl Cloud {
             listeners: BTreeMap::new(),
             rules: BTreeMap::new(),
             target_groups: BTreeMap::new(),
+            departed: Departed::default(),
             checks: BTreeMap::new(),
             effects: Vec::new(),
         }
@@ -125,9 +135,32 @@ impl Cloud {
         self.subnets.insert(id.to_owned(), subnet);
     }
 
-    /// From now on describes know what is created only so much later.
+    /// From now on describes know what is created or deleted only so much later.
     pub fn set_describe_lag(&mut self, lag: Duration) {
         self.settings.describe_lag = lag;
+    }
+
+    pub fn describe_lag(&self) -> Duration {
+        self.settings.describe_lag
+    }
+
+    /// Of groups or target groups those that describes list: what stands and is known already, and what is gone and not
+    /// missed yet. What goes by the name of something that is gone hides it.
+    fn listed<'a, T: 'a>(
+        &self,
+        standing: impl Iterator<Item = &'a T>,
+        departed: &'a [(Timestamp, T)],
+        of: impl Fn(&T) -> (&str, Timestamp),
+    ) -> Vec<&'a T> {
+        let lag = self.settings.describe_lag;
+        let mut listed: Vec<&T> = standing.filter(|one| of(one).1 + lag <= self.now).collect();
+        for (at, one) in departed {
+            if self.now < *at + lag && !listed.iter().any(|other| of(other).0 == of(one).0) {
+                listed.push(one);
+            }
+        }
+        listed.sort_by(|one, other| of(one).0.cmp(of(other).0));
+        listed
     }
 
     /// From now on EC2 has no capacity for another instance.

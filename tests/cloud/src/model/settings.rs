@@ -28,7 +28,8 @@ pub struct Settings {
     pub target_registration: Duration,
     /// How long a load balancer is `provisioning`.
     pub load_balancer_provisioning: Duration,
-    /// A describe does not yet know groups and target groups that are younger than this.
+    /// A describe does not yet know groups and target groups that are younger than this, and still lists those that
+    /// went less than this ago.
     pub describe_lag: Duration,
 
     pub quotas: Quotas,

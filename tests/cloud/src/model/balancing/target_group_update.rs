@@ -26,12 +26,10 @@ impl Cloud {
         if let Some(balancer) = &balancer {
             self.load_balancer(balancer)?;
         }
-        let lag = self.settings.describe_lag;
-        let known = self
-            .target_groups
-            .values()
-            .filter(|group| group.created + lag <= self.now);
-        let known: Vec<_> = known.collect();
+        let gone = &self.departed.target_groups;
+        let known = self.listed(self.target_groups.values(), gone, |group| {
+            (group.arn.as_str(), group.created)
+        });
         let unknown = arns
             .iter()
             .find(|arn| !known.iter().any(|group| group.arn == **arn))
@@ -108,7 +106,10 @@ impl Cloud {
                 format!("Target group '{arn}' is currently in use by a listener or a rule"),
             ));
         }
-        self.target_groups.remove(arn);
+        let gone = self.target_groups.remove(arn);
+        self.departed
+            .target_groups
+            .extend(gone.map(|group| (self.now, group)));
         for group in self.groups.values_mut() {
             group.forget_target_group(arn);
         }

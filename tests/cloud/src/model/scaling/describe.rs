@@ -22,12 +22,11 @@ impl Cloud {
             .map(|filters| filters.items)
             .unwrap_or_default();
         let mut found = Vec::new();
-        for group in self.groups.values() {
-            let known = group.created + self.settings.describe_lag <= self.now;
-            if known
-                && (names.is_empty() || names.contains(&group.name))
-                && has_tags(group, &filters)?
-            {
+        let listed = self.listed(self.groups.values(), &self.departed.groups, |group| {
+            (group.name.as_str(), group.created)
+        });
+        for group in listed {
+            if (names.is_empty() || names.contains(&group.name)) && has_tags(group, &filters)? {
                 found.push(group);
             }
         }

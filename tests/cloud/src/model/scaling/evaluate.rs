@@ -291,7 +291,10 @@ impl Cloud {
         match deletion.gone_at {
             None if empty => deletion.gone_at = Some(gone_at),
             Some(at) if at <= self.now => {
-                self.groups.remove(name);
+                let gone = self.groups.remove(name);
+                self.departed
+                    .groups
+                    .extend(gone.map(|group| (self.now, group)));
             }
             _ => {}
         }

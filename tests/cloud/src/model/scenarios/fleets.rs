@@ -149,6 +149,19 @@ fn a_describe_may_lag_behind() {
     world.pass(1);
     assert!(world.listed("blue").is_some());
     assert!(world.cloud.describe_target_groups(named()).is_ok());
+    // Nor does it miss at once what is gone.
+    let arn = world.arn("blue");
+    world.delete("blue", true).unwrap();
+    world.pass(120);
+    assert!(world.listed("blue").is_none());
+    let delete = elb::DeleteTargetGroupInput {
+        target_group_arn: arn,
+    };
+    world.cloud.delete_target_group(&delete).unwrap();
+    world.pass(9);
+    assert!(world.cloud.describe_target_groups(named()).is_ok());
+    world.pass(1);
+    assert!(world.cloud.describe_target_groups(named()).is_err());
 }
 
 #[test]

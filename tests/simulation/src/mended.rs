@@ -1,0 +1,85 @@
+//! Schedules that once showed a bug: they are run before all others, so that none comes back.
+
+/// Each line is what once went wrong, made as small as it gets, with what it showed.
+pub const MENDED: [(&str, &str); 20] = [
+    (
+        "a function of a stopped execution moves the traffic after a recovery has moved it back",
+        "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
+    ),
+    (
+        "the event of an upload comes late: the newer upload's deploy gives way to it",
+        "replace seed=1 delay-event:12s@0s upload:good@5s",
+    ),
+    (
+        "a recovery that cannot begin is told as refused, with nothing touched",
+        "replace seed=1 stop@d1/Bake#1 deny@r1/Acquire_Lock#1.1",
+    ),
+    (
+        "an error for as long as a key is disabled is taken for one for good",
+        "replace seed=1 disable-key:60s@d1/Check_Health#1",
+    ),
+    (
+        "an execution is redriven that was told to be rolled back, and succeeds",
+        "first seed=1 stop@d1/Validate#1 redrive:d1@400s",
+    ),
+    (
+        "the same, while the recovery has not yet told it",
+        "rerun seed=1 stop@d1/Acquire_Lock#1 redrive:d1@r1/Roll_Back#1",
+    ),
+    (
+        "a group that was only just created is not listed, and is left over",
+        "rollback-at-boot seed=1 lag:45s@d1/Launch#1",
+    ),
+    (
+        "a target group that was only just created is not listed, and is left over",
+        "replace seed=1 lag:55s@d1/Plan#1 stop@d1/Launch#1.4",
+    ),
+    (
+        "a step that fails with the lock in hand leaves it behind",
+        "replace seed=1 deny@d1/Acquire_Lock#1.4",
+    ),
+    (
+        "an execution and its recovery tell two outcomes",
+        "rerun seed=1 stop@d1/Evaluate#1 redrive:d1@r1/Roll_Back#1",
+    ),
+    (
+        "a recovery that fails in Plan tells a deploy that is live as rolled back",
+        "replace seed=1 stop@d1/Commit#1 deny@r1/Plan#1.1",
+    ),
+    (
+        "the new fleet is deleted by hand within Commit, and the old one, which still stands, is shed as well",
+        "rerun seed=1 deny@d1/Commit#1.6 delete-live-group@d1/Commit#1",
+    ),
+    (
+        "the live group is deleted by hand while the old fleet is shed, and the rule is deleted as well",
+        "config-change seed=9005440 stop:d1@d1/Retire_Old#6 delete-live-group@d1/Wait_For_Drain#1",
+    ),
+    (
+        "an outage of a minute leaves fleets half shed",
+        "config-change seed=1 disable-key:60s@d1/Wait_For_Drain#1",
+    ),
+    (
+        "an outage of a minute leaves the deploy that waits refused",
+        "supersede seed=1 disable-key:60s@d2/Wait_For_Lock#1",
+    ),
+    (
+        "the answer to CreateRule is lost, and the rule that it made is taken for another's",
+        "first seed=30135 lose@d1/Launch#1.7",
+    ),
+    (
+        "of two uploads of one second the older goes first",
+        "first seed=30736 overwrite@d1/Plan#1",
+    ),
+    (
+        "the event of an upload comes when a newer one is live already",
+        "replace seed=1 delay-event:150s@0s upload:good@5s",
+    ),
+    (
+        "Launch fails when only the target group is there, and that is not listed yet",
+        "replace seed=1 lag:45s@d1/Plan#1 deny@d1/Launch#1.8",
+    ),
+    (
+        "a recovery is stopped, and so is the one after it",
+        "replace seed=1 stop@d1/Bake#1 stop@r1/Roll_Back#1 stop@r2/Roll_Back#1",
+    ),
+];
