@@ -10,7 +10,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use exuvia_core::archive::{InspectError, Inspection, inspect};
 use exuvia_core::artifact::Pinned;
 use exuvia_core::build::{BuildId, METADATA_BUILD};
-use exuvia_core::config::{self, InvalidConfig};
+use exuvia_core::config::{self, Changes, InvalidConfig};
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::hex;
 use jiff::Timestamp;
@@ -225,6 +225,51 @@ impl Artifacts {
             sha256,
             uploaded_at: object.uploaded_at,
         }
+    }
+}
+
+/// The settings of releases, as their manifests pin them.
+pub struct PinnedSettings {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+impl PinnedSettings {
+    pub fn new(config: &SdkConfig, bucket: String) -> Self {
+        Self {
+            client: aws_sdk_s3::Client::new(config),
+            bucket,
+        }
+    }
+
+    /// How the second differ from the first; `None` if they are the same file, or if one of them cannot be read: that
+    /// people are not told of it keeps no deploy from going on.
+    pub async fn changes(
+        &self,
+        before: Option<&Pinned>,
+        after: Option<&Pinned>,
+    ) -> Option<Changes> {
+        let id = |pinned: Option<&Pinned>| pinned.map(|pinned| pinned.version_id.clone());
+        if id(before) == id(after) {
+            return None;
+        }
+        let before = self.read(before).await?;
+        let after = self.read(after).await?;
+        Some(config::changes(&before, &after))
+    }
+
+    async fn read(&self, pinned: Option<&Pinned>) -> Option<Vec<u8>> {
+        let Some(pinned) = pinned else {
+            return Some(Vec::new());
+        };
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&pinned.key)
+            .version_id(&pinned.version_id);
+        let body = get.send().await.ok()?.body.collect().await.ok()?;
+        Some(body.to_vec())
     }
 }
 

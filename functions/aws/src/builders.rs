@@ -7,12 +7,12 @@ use exuvia_core::build::builder::Builder;
 use exuvia_core::build::verdict::Observation;
 use exuvia_core::build::{BuildId, group_name, tags};
 use exuvia_core::error::StepError;
-use exuvia_core::fleet::TAG_LEDGER;
+use exuvia_core::fleet::{TAG_LEDGER, TAG_SIGNING_KEY};
 use exuvia_core::name::Place;
 
 use crate::error::{failed, is};
-use crate::fleet::Remains;
 use crate::fleet::group::{activities, delete_group, scale_to_nothing};
+use crate::fleet::{Remains, Trust};
 
 pub struct Builders(autoscaling::Client);
 
@@ -21,14 +21,13 @@ impl Builders {
         Self(autoscaling::Client::new(config))
     }
 
-    /// Creates a builder's group, or adopts the one that an earlier try made. `ledger`: where the builder reads what it
-    /// is to build.
+    /// Creates a builder's group, or adopts the one that an earlier try made.
     pub async fn create(
         &self,
         place: &Place,
         build: &BuildId,
         builder: &Builder,
-        ledger: &str,
+        trust: Trust<'_>,
     ) -> Result<(), StepError> {
         let name = group_name(place, build);
         let template = autoscaling::types::LaunchTemplateSpecification::builder()
@@ -45,9 +44,11 @@ impl Builders {
             .max_size(1)
             .desired_capacity(1)
             .health_check_type("EC2");
-        let all = tags(place, build)
-            .into_iter()
-            .chain([(TAG_LEDGER, ledger.to_owned()), ("Name", name.clone())]);
+        let all = tags(place, build).into_iter().chain([
+            (TAG_LEDGER, trust.ledger.to_owned()),
+            (TAG_SIGNING_KEY, trust.signing_key.to_owned()),
+            ("Name", name.clone()),
+        ]);
         for (key, value) in all {
             let tag = autoscaling::types::Tag::builder()
                 .resource_id(&name)

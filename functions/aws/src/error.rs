@@ -7,7 +7,7 @@ use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use exuvia_core::error::StepError;
 
 /// Error codes by which services say "later", besides any 5xx. Retried by the SDK first, by Step Functions then.
-const LATER: [&str; 13] = [
+const LATER: [&str; 14] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -16,7 +16,8 @@ const LATER: [&str; 13] = [
     "RequestThrottled",
     "SlowDown",
     "KMSInternalException",
-    // S3, of an object whose key a person has disabled: until it is enabled again.
+    // KMS, and S3 of an object, whose key a person has disabled: until it is enabled again.
+    "DisabledException",
     "KMS.DisabledException",
     "ConditionalRequestConflict",
     "OperationAborted",

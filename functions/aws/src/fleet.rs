@@ -4,6 +4,8 @@ pub(crate) mod group;
 mod hold;
 mod target_group;
 
+pub use group::Trust;
+
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;

@@ -5,6 +5,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use exuvia_core::build::{self, BuildId, Order, Report};
 use exuvia_core::error::StepError;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{failed, is, status};
+use crate::keys::SigningKey;
 
 #[derive(Clone)]
 pub struct Ledger {
@@ -35,6 +37,13 @@ pub(crate) enum Only<'a> {
 pub struct Tagged<T> {
     pub value: T,
     pub etag: String,
+}
+
+/// An object as it was read.
+struct Stored {
+    bytes: Vec<u8>,
+    etag: String,
+    signature: Option<String>,
 }
 
 impl Ledger {
@@ -70,13 +79,56 @@ impl Ledger {
         Ok(found.map(|found| found.value))
     }
 
-    /// Writes a manifest, once. `false` if there is one of that number already.
-    pub async fn create_manifest(&self, manifest: &Manifest) -> Result<bool, StepError> {
-        let key = manifest::manifest_key(&manifest.place(), manifest.release);
-        Ok(self
-            .put(&key, manifest, Some(Only::IfAbsent))
-            .await?
-            .is_some())
+    /// A manifest, and whether it bears a signature. One that bears a wrong one is an error, as is another release's
+    /// in its place.
+    pub async fn verified_manifest(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+        key: &SigningKey,
+    ) -> Result<(Manifest, bool), StepError> {
+        let name = manifest::manifest_key(place, release);
+        let found = self.get_object(&name).await?;
+        let found = found.ok_or_else(|| StepError::ReleaseNotFound {
+            place: place.clone(),
+            release,
+        })?;
+        let manifest: Manifest = self.parse(&name, &found.bytes)?;
+        let checked = manifest.check_is_of(place, release);
+        let wrong = match &found.signature {
+            _ if checked.is_err() => checked.err(),
+            Some(signature) if !key.has_signed(&found.bytes, signature).await? => {
+                Some("is not what the pipeline signed: somebody has written over it".to_owned())
+            }
+            _ => None,
+        };
+        match wrong {
+            None => Ok((manifest, found.signature.is_some())),
+            Some(problem) => Err(StepError::ManifestNotTrusted {
+                place: place.clone(),
+                release,
+                problem: format!(
+                    "{problem}. Make the version before it of s3://{}/{name} the newest again, or upload a version of the app",
+                    self.bucket
+                ),
+            }),
+        }
+    }
+
+    /// Writes a manifest with its signature, once. `false` if there is one of that number already.
+    pub async fn create_manifest(
+        &self,
+        manifest: &Manifest,
+        key: &SigningKey,
+    ) -> Result<bool, StepError> {
+        let name = manifest::manifest_key(&manifest.place(), manifest.release);
+        let body = serialize(&name, manifest)?;
+        let signature = key.sign(&body).await?;
+        let put = self
+            .put_object(&name, body)
+            .metadata(manifest::SIGNATURE, signature);
+        let written = self.write(&name, put, Some(Only::IfAbsent)).await?;
+        Ok(written.is_some())
     }
 
     /// The releases whose manifests come after that one, in order; all of them after `None`.
@@ -161,10 +213,20 @@ impl Ledger {
         Ok(found.map(|found| found.value))
     }
 
-    /// Pins what is to be built, once; what is pinned, by this call or by an earlier one.
-    pub async fn record_order(&self, place: &Place, order: Order) -> Result<Order, StepError> {
-        let key = build::order_key(place, &order.build);
-        self.record(&key, order).await
+    /// Pins what is to be built, with its signature, once: an earlier try of the same build has written the same.
+    pub async fn create_order(
+        &self,
+        place: &Place,
+        order: &Order,
+        key: &SigningKey,
+    ) -> Result<(), StepError> {
+        let name = build::order_key(place, &order.build);
+        let body = serialize(&name, order)?;
+        let signature = key.sign(&body).await?;
+        let put = self
+            .put_object(&name, body)
+            .metadata(manifest::SIGNATURE, signature);
+        self.write(&name, put, Some(Only::IfAbsent)).await.map(drop)
     }
 
     /// What the builder of a build has reported, or why that cannot be read: an instance writes it, and an instance may
@@ -223,6 +285,22 @@ impl Ledger {
         &self,
         key: &str,
     ) -> Result<Option<Tagged<T>>, StepError> {
+        let Some(found) = self.get_object(key).await? else {
+            return Ok(None);
+        };
+        let value = self.parse(key, &found.bytes)?;
+        let etag = found.etag;
+        Ok(Some(Tagged { value, etag }))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Result<T, StepError> {
+        serde_json::from_slice(bytes).map_err(|error| StepError::Unreadable {
+            what: format!("s3://{}/{key}", self.bucket),
+            problem: error.to_string(),
+        })
+    }
+
+    async fn get_object(&self, key: &str) -> Result<Option<Stored>, StepError> {
         let answer = self
             .client
             .get_object()
@@ -236,6 +314,8 @@ impl Ledger {
             Err(error) => return Err(failed(format!("GetObject {key}"), error)),
         };
         let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let metadata = answer.metadata();
+        let signature = metadata.and_then(|metadata| metadata.get(manifest::SIGNATURE).cloned());
         let body = answer
             .body
             .collect()
@@ -244,12 +324,11 @@ impl Ledger {
                 action: format!("GetObject {key}"),
                 problem: error.to_string(),
             })?;
-        let value =
-            serde_json::from_slice(&body.into_bytes()).map_err(|error| StepError::Unreadable {
-                what: format!("s3://{}/{key}", self.bucket),
-                problem: error.to_string(),
-            })?;
-        Ok(Some(Tagged { value, etag }))
+        Ok(Some(Stored {
+            bytes: body.into_bytes().to_vec(),
+            etag,
+            signature,
+        }))
     }
 
     /// Writes an object; its `ETag`, or `None` if the condition did not hold.
@@ -259,18 +338,26 @@ impl Ledger {
         value: &T,
         only: Option<Only<'_>>,
     ) -> Result<Option<String>, StepError> {
-        let body = serde_json::to_vec(value).map_err(|error| StepError::Unreadable {
-            what: key.to_owned(),
-            problem: error.to_string(),
-        })?;
-        let mut put = self
-            .client
+        let body = serialize(key, value)?;
+        self.write(key, self.put_object(key, body), only).await
+    }
+
+    fn put_object(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
+        self.client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .content_type("application/json")
-            .body(ByteStream::from(body));
-        put = match only {
+            .body(ByteStream::from(body))
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        put: PutObjectFluentBuilder,
+        only: Option<Only<'_>>,
+    ) -> Result<Option<String>, StepError> {
+        let put = match only {
             None => put,
             Some(Only::IfAbsent) => put.if_none_match("*"),
             Some(Only::IfMatch(etag)) => put.if_match(etag),
@@ -318,6 +405,13 @@ impl Ledger {
         }
         Ok(keys)
     }
+}
+
+fn serialize<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StepError> {
+    serde_json::to_vec(value).map_err(|error| StepError::Unreadable {
+        what: key.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// Whether a conditional write was refused because its condition did not hold: 412, or 404 for an `If-Match` on

@@ -3,8 +3,8 @@
 
 use exuvia_aws::artifacts::{Artifacts, Object};
 use exuvia_aws::builders::Builders;
-use exuvia_aws::fleet::Remains;
-use exuvia_aws::keys::Keys;
+use exuvia_aws::fleet::{Remains, Trust};
+use exuvia_aws::keys::{Keys, SigningKey};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
@@ -27,6 +27,7 @@ pub struct Handler {
     ledger: Ledger,
     targets: Targets,
     keys: Keys,
+    signing_key: SigningKey,
     builders: Builders,
     workflow: Workflow,
     artifacts_bucket: String,
@@ -42,6 +43,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             targets: Targets::new(config),
             keys: Keys::new(config),
+            signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
             builders: Builders::new(config),
             workflow: Workflow::new(config),
             artifacts_bucket,
@@ -210,10 +212,15 @@ impl Handler {
             execution: execution.arn.clone(),
             created_at: now,
         };
-        let order = self.ledger.record_order(&place, order).await?;
-        let ledger = self.ledger.bucket();
+        self.ledger
+            .create_order(&place, &order, &self.signing_key)
+            .await?;
+        let trust = Trust {
+            ledger: self.ledger.bucket(),
+            signing_key: self.signing_key.arn(),
+        };
         self.builders
-            .create(&place, &order.build, &builder, ledger)
+            .create(&place, &order.build, &builder, trust)
             .await?;
         // A recovery notes this before it deletes the group. So either the note is seen here, or the group is seen
         // there: an execution that is redriven leaves no builder.

@@ -54,6 +54,13 @@ pub enum StepError {
         place: Place,
         release: ReleaseNumber,
     },
+    /// Look at who wrote over the manifest.
+    #[error("the manifest of release {release} of {place} {problem}")]
+    ManifestNotTrusted {
+        place: Place,
+        release: ReleaseNumber,
+        problem: String,
+    },
     /// Deploy a version first.
     #[error(
         "nothing is live in {0} yet, so there is nothing to deploy again. Upload a version first; it will use the newest settings"
@@ -187,6 +194,7 @@ impl StepError {
             Self::KeyUnavailable { .. } => "KeyUnavailable",
             Self::InvalidConfig(_) => "InvalidConfig",
             Self::ReleaseNotFound { .. } => "ReleaseNotFound",
+            Self::ManifestNotTrusted { .. } => "ManifestNotTrusted",
             Self::NothingLive(_) => "NothingLive",
             Self::LockTimeout { .. } => "LockTimeout",
             Self::LockLost { .. } => "LockLost",
@@ -212,7 +220,7 @@ impl StepError {
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 29] = [
+pub const NAMES: [&str; 30] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -222,6 +230,7 @@ pub const NAMES: [&str; 29] = [
     "KeyUnavailable",
     "InvalidConfig",
     "ReleaseNotFound",
+    "ManifestNotTrusted",
     "NothingLive",
     "LockTimeout",
     "LockLost",

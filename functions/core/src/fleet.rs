@@ -9,6 +9,8 @@ pub const TAG_ENVIRONMENT: &str = "exuvia:environment";
 pub const TAG_RELEASE: &str = "exuvia:release";
 /// The ledger bucket's name, so that an instance knows where to read its manifest.
 pub const TAG_LEDGER: &str = "exuvia:ledger";
+/// The ARN of the key that manifests are signed with, so that an instance runs nothing that was not signed with it.
+pub const TAG_SIGNING_KEY: &str = "exuvia:signing-key";
 
 /// The name of a release's target group and of its Auto Scaling group.
 ///

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod again;
 pub mod announcement;
 pub mod archive;
 pub mod artifact;

@@ -36,6 +36,9 @@ pub enum Purpose {
     /// To put what is live on fresh instances: gives way to a newer deploy, but makes none give way, since what
     /// they bring would be lost.
     Refresh,
+    /// To put what is live on fresh instances because it has run for long: neither waits nor takes anybody's place, and
+    /// gives way to every deploy.
+    Renewal,
     /// To put things in order: waits its turn, and nothing takes its place.
     Recovery,
 }
@@ -104,7 +107,12 @@ pub enum Decision {
     },
     /// A newer deploy is ahead.
     Superseded { by: String },
+    /// Somebody deploys, and this is no deploy that would wait.
+    Skip { by: String },
 }
+
+/// Since when a renewal is wanted: before everything else, so that it gives way to whatever comes.
+pub const RENEWAL_SINCE: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// What to do about the lock, given who holds it and who is the newest to wait.
 pub fn decide(
@@ -121,13 +129,18 @@ pub fn decide(
     if purpose != Purpose::Recovery
         && let Some(found) = waiting.filter(ahead).or_else(|| held.filter(ahead))
     {
-        return Decision::Superseded {
-            by: found.execution().to_owned(),
+        let by = found.execution().to_owned();
+        return match purpose {
+            Purpose::Renewal => Decision::Skip { by },
+            _ => Decision::Superseded { by },
         };
     }
     match held {
         None => Decision::Create,
         Some(found) if !found.may_act(now) => Decision::TakeOver,
+        Some(found) if purpose == Purpose::Renewal => Decision::Skip {
+            by: found.execution().to_owned(),
+        },
         Some(found) => Decision::Wait {
             holder: found.execution().to_owned(),
             announce: purpose == Purpose::Deploy
@@ -182,13 +195,14 @@ mod tests {
     #[test]
     #[allow(clippy::too_many_lines)] // one row a case
     fn who_gets_the_lock() {
-        use Purpose::{Deploy, Recovery, Refresh};
+        use Purpose::{Deploy, Recovery, Refresh, Renewal};
         let me = claim("me", 10);
         let wait = |holder: &str, announce| Decision::Wait {
             holder: holder.into(),
             announce,
         };
         let superseded = |by: &str| Decision::Superseded { by: by.into() };
+        let skip = |by: &str| Decision::Skip { by: by.into() };
         for (purpose, held, waiting, decision, why) in [
             (Deploy, None, None, Decision::Create, "free"),
             (
@@ -289,6 +303,35 @@ mod tests {
                 superseded("new"),
                 "a refresh gives way",
             ),
+            (Renewal, None, None, Decision::Create, "nobody deploys"),
+            (
+                Renewal,
+                Some(found("old", 5, false)),
+                None,
+                Decision::TakeOver,
+                "a renewal follows a dead holder as any",
+            ),
+            (
+                Renewal,
+                Some(found("old", 5, true)),
+                None,
+                skip("old"),
+                "a renewal does not wait",
+            ),
+            (
+                Renewal,
+                Some(refresh("old", 5)),
+                None,
+                skip("old"),
+                "a renewal does not wait for a refresh either",
+            ),
+            (
+                Renewal,
+                None,
+                Some(found("new", 20, true)),
+                skip("new"),
+                "free, but a deploy comes",
+            ),
             (
                 Recovery,
                 Some(found("new", 20, true)),
@@ -343,6 +386,30 @@ mod tests {
         assert_eq!(yields_to(&me, Some(&found("old", 5, true))), None);
         assert_eq!(yields_to(&me, Some(&found("me", 10, true))), None);
         assert_eq!(yields_to(&me, None), None);
+    }
+
+    #[test]
+    fn a_renewal_yields_to_every_deploy_and_makes_none_give_way() {
+        let mut renewal = found("renewal", 0, true);
+        renewal.record.purpose = Purpose::Renewal;
+        renewal.record.claim.since = RENEWAL_SINCE;
+        renewal.record.claim.started = Timestamp::from_second(500).unwrap();
+        let me = &renewal.record.claim;
+        // One that was wanted before the renewal began as well.
+        let deploy = found("deploy", 10, true);
+        assert_eq!(yields_to(me, Some(&deploy)), Some("deploy".into()));
+        let decision = decide(
+            &deploy.record.claim,
+            Purpose::Deploy,
+            now(),
+            Some(&renewal),
+            None,
+        );
+        let wait = Decision::Wait {
+            holder: "renewal".into(),
+            announce: true,
+        };
+        assert_eq!(decision, wait);
     }
 
     proptest! {

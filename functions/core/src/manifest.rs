@@ -10,6 +10,10 @@ use crate::target::Target;
 /// The layout of the manifest that this code writes.
 pub const SCHEMA: u32 = 1;
 
+/// The user metadata of a manifest's object that holds its signature: ECDSA on P-256 over the SHA-256 digest of the
+/// object's exact bytes, in DER, as base64.
+pub const SIGNATURE: &str = "signature";
+
 /// A release, whole: an instance that is launched three weeks later runs exactly these bytes with these
 /// settings. Written once as `<app>/<environment>/releases/000042.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,19 @@ impl Manifest {
             app: self.app.clone(),
             environment: self.environment.clone(),
         }
+    }
+
+    /// Fails unless this is the manifest of that release: a good signature says only that the pipeline planned some
+    /// release, and a manifest can be put in another's place together with its signature.
+    pub fn check_is_of(&self, place: &Place, release: ReleaseNumber) -> Result<(), String> {
+        if self.place() == *place && self.release == release {
+            return Ok(());
+        }
+        Err(format!(
+            "is that of release {} of {}, put in its place",
+            self.release,
+            self.place()
+        ))
     }
 }
 

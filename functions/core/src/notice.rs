@@ -4,12 +4,16 @@
 //! subscribed there is read in Slack without any code of ours:
 //! <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>.
 
+mod wording;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::name::{Place, ReleaseNumber};
-use crate::request::Request;
 use crate::step::{NotifyInput, Why};
+
+use self::wording::{Wording, place, recovered};
+pub(crate) use self::wording::{cut, lasted, sentence};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,6 +21,8 @@ pub enum Kind {
     Started,
     Succeeded,
     Superseded,
+    /// There was nothing to do, or it was not the time for it.
+    Skipped,
     Rejected,
     RolledBack,
     /// The traffic is on a healthy fleet, but something could not be cleaned up.
@@ -29,6 +35,7 @@ impl Kind {
             Self::Started => "started",
             Self::Succeeded => "succeeded",
             Self::Superseded => "superseded",
+            Self::Skipped => "skipped",
             Self::Rejected => "rejected",
             Self::RolledBack => "rolledBack",
             Self::NeedsAttention => "needsAttention",
@@ -48,10 +55,13 @@ pub fn ending(why: &Why, release: Option<ReleaseNumber>, live: Option<ReleaseNum
     match why.error.as_deref() {
         _ if release.is_some() && release == live => Kind::Succeeded,
         // Plan refused before anything was made.
-        Some("NothingLive" | "ListenerChanged" | "OutOfNumbers") => Kind::Rejected,
+        Some("NothingLive" | "ListenerChanged" | "ManifestNotTrusted" | "OutOfNumbers") => {
+            Kind::Rejected
+        }
         name if name == Some("LockLost") || (name.is_none() && why.status == "superseded") => {
             Kind::Superseded
         }
+        None if why.status == "skipped" => Kind::Skipped,
         Some(_) | None => Kind::RolledBack,
     }
 }
@@ -87,110 +97,30 @@ pub struct Notice {
     pub release: Option<ReleaseNumber>,
     /// The execution that it is about.
     pub execution: String,
+    /// What it has replaced, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
 }
 
-/// At most this many characters of a reason are told; the rest is in the execution.
-const MOST: usize = 1_500;
+/// A release that another has replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replaced {
+    pub release: ReleaseNumber,
+    /// Since it was planned: none of its instances was older.
+    pub age_seconds: i64,
+}
 
 impl Notice {
-    #[allow(clippy::too_many_lines)] // one arm a kind: all that is ever said, in one place
     pub fn new(told: &NotifyInput) -> Self {
-        let recovered = told
-            .deploy
-            .as_ref()
-            .and_then(|deploy| deploy.recovers.as_ref());
+        let recovered = recovered(told);
         let execution = recovered.map_or(&told.execution.arn, |recovered| &recovered.execution);
-        let place = told
-            .deploy
-            .as_ref()
-            .map(crate::step::Deploy::place)
-            .or_else(|| Request::place_of(&told.input));
-        let whom = place
-            .as_ref()
-            .map_or_else(|| "an execution".to_owned(), ToString::to_string);
-        let what = match (&told.version, told.release) {
-            (Some(version), Some(release)) => format!("{version} (release {release})"),
-            (Some(version), None) => version.to_string(),
-            (None, Some(release)) => format!("release {release}"),
-            (None, None) => "the deploy".to_owned(),
-        };
-        let stays = match (&told.live_version, told.live) {
-            (Some(version), Some(release)) => {
-                format!("{version} (release {release}) has the traffic")
-            }
-            (None, Some(release)) => format!("Release {release} has the traffic"),
-            _ => "Nothing is live".to_owned(),
-        };
-        // Why an execution was cut off, its cause tells; that a recovery cleans up is no reason.
-        let because = match (recovered, &told.why.error) {
-            (Some(_), None) => String::new(),
-            _ => sentence(&cut(&told.why.text())),
-        };
-        let cut_off = recovered.map(|recovered| {
-            let cause = recovered
-                .cause
-                .as_deref()
-                .map(|cause| format!(" ({})", cut(cause)))
-                .unwrap_or_default();
-            format!("The execution was cut off: {}{cause}. ", recovered.status)
-        });
-        let cut_off = cut_off.unwrap_or_default();
-        let again = place.as_ref().map(|place| {
-            format!("Deploy what is live again with the input {{\"app\":\"{}\",\"environment\":\"{}\"}}", place.app, place.environment)
-        });
-        let (title, description, next_steps) = match told.kind {
-            Kind::Started => (
-                format!("{whom}: deploying {what}"),
-                format!("Launching a new fleet. {stays} meanwhile."),
-                vec![],
-            ),
-            Kind::Succeeded => (
-                format!("{whom}: {what} is live"),
-                match (told.healthy, told.live.filter(|live| Some(*live) != told.release)) {
-                    (Some(healthy), Some(old)) => format!("{cut_off}All traffic is on {healthy} healthy instances; release {old} is being shed."),
-                    (Some(healthy), None) => format!("{cut_off}All traffic is on {healthy} healthy instances."),
-                    _ => format!("{cut_off}All traffic is on it."),
-                },
-                told.live
-                    .filter(|live| Some(*live) != told.release)
-                    .zip(place.as_ref())
-                    .map(|(live, place)| format!("To go back, start an execution with the input {{\"app\":\"{}\",\"environment\":\"{}\",\"release\":{live}}}", place.app, place.environment))
-                    .into_iter()
-                    .collect(),
-            ),
-            // Before Plan nobody has looked at what is live.
-            Kind::Superseded if told.release.is_none() => (
-                format!("{whom}: {what} gave way"),
-                because.trim_end().to_owned(),
-                vec![],
-            ),
-            Kind::Superseded => (
-                format!("{whom}: {what} gave way"),
-                format!("{because}{stays}."),
-                vec![],
-            ),
-            Kind::Rejected => (
-                format!("{whom}: refused"),
-                format!("{because}Nothing was touched."),
-                vec!["Mend what it names, then upload or start it again".to_owned()],
-            ),
-            Kind::RolledBack => (
-                format!("{whom}: {what} was rolled back"),
-                format!("{cut_off}{because}{stays}."),
-                match (recovered, &told.why.error) {
-                    (Some(_), _) => vec![],
-                    (None, None) => vec!["Mend it and upload a new version".to_owned()],
-                    (None, Some(_)) => {
-                        vec!["Look at what it names, then start the execution again".to_owned()]
-                    }
-                },
-            ),
-            Kind::NeedsAttention => (
-                format!("{whom}: {what} needs attention"),
-                format!("{because}Something could not be put in order."),
-                again.into_iter().collect(),
-            ),
-        };
+        let place = place(told);
+        let Wording {
+            title,
+            description,
+            next_steps,
+        } = Wording::of(told);
         let name = execution.rsplit(':').next().unwrap_or(execution);
         let id = match told.kind {
             Kind::Started => format!("started-{name}"),
@@ -205,6 +135,14 @@ impl Notice {
             next_steps,
             release: told.release,
             execution: execution.clone(),
+            replaced: told
+                .replaces
+                .as_ref()
+                .filter(|_| told.kind == Kind::Succeeded)
+                .map(|replaces| Replaced {
+                    release: replaces.release,
+                    age_seconds: replaces.age_seconds(told.now),
+                }),
             place,
         }
     }
@@ -252,55 +190,13 @@ impl Notice {
     }
 }
 
-/// Without control characters, and no longer than a person reads.
-pub(crate) fn cut(text: &str) -> String {
-    let mut kept: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MOST)
-        .collect();
-    if text.chars().count() > MOST {
-        kept.push('…');
-    }
-    kept
-}
-
-/// As a sentence that another may follow.
-pub(crate) fn sentence(text: &str) -> String {
-    let text = text.trim();
-    let mut chars = text.chars();
-    // A name, such as config.env, keeps its case.
-    let is_word = text
-        .split(' ')
-        .next()
-        .is_some_and(|word| word.chars().all(char::is_alphabetic));
-    match chars.next() {
-        None => String::new(),
-        Some(first) if !is_word => {
-            let stop = if text.ends_with(['.', '!', '?', '…']) {
-                " "
-            } else {
-                ". "
-            };
-            format!("{first}{}{stop}", chars.as_str())
-        }
-        Some(first) => {
-            let stop = if text.ends_with(['.', '!', '?', '…']) {
-                " "
-            } else {
-                ". "
-            };
-            format!("{}{}{stop}", first.to_uppercase(), chars.as_str())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::step::Execution;
+    use crate::config;
+    use crate::step::{Execution, Replaces};
 
     fn told(kind: Kind, why: Why) -> NotifyInput {
         NotifyInput {
@@ -312,6 +208,7 @@ mod tests {
             live: Some(ReleaseNumber::try_from(42).unwrap()),
             live_version: Some("v1".parse().unwrap()),
             healthy: Some(2),
+            replaces: None,
             why,
             execution: Execution {
                 arn: "arn:aws:states:us-east-1:1:execution:deploy:e1".into(),
@@ -321,6 +218,29 @@ mod tests {
             },
             now: jiff::Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// A release that was planned six days before.
+    fn replaces() -> Replaces {
+        Replaces {
+            release: ReleaseNumber::try_from(42).unwrap(),
+            since: jiff::Timestamp::from_second(-6 * 86_400).unwrap(),
+            settings: Some(config::changes(b"A=1\nB=1\n", b"B=2\nC=1\n")),
+        }
+    }
+
+    #[test]
+    fn the_outcome_records_how_old_what_was_replaced_had_become() {
+        let of = |kind| {
+            Notice::new(&NotifyInput {
+                replaces: Some(replaces()),
+                ..told(kind, Why::default())
+            })
+        };
+        let recorded = serde_json::to_value(of(Kind::Succeeded)).unwrap();
+        let wanted = json!({ "release": 42, "ageSeconds": 518_400 });
+        assert_eq!(recorded["replaced"], wanted);
+        assert_eq!(of(Kind::RolledBack).replaced, None);
     }
 
     /// Whether `serde_json` keeps the order of fields depends on what else is built.
@@ -360,8 +280,20 @@ mod tests {
         let all: Vec<String> = [
             told(Kind::Started, Why::default()),
             told(Kind::Succeeded, Why::default()),
+            NotifyInput {
+                replaces: Some(replaces()),
+                ..told(Kind::Started, Why::default())
+            },
+            NotifyInput {
+                replaces: Some(replaces()),
+                ..told(Kind::Succeeded, Why::default())
+            },
             told(Kind::RolledBack, failed.clone()),
             told(Kind::RolledBack, caught),
+            told(
+                Kind::Skipped,
+                why("skipped", "nothing is live in hello/qa yet", None),
+            ),
             told(
                 Kind::Superseded,
                 why("superseded", "a newer deploy waits (e2)", None),
@@ -421,6 +353,8 @@ mod tests {
                 None,
                 Kind::Rejected,
             ),
+            (why("skipped", "x", None), None, n(1), Kind::Skipped),
+            (why("skipped", "x", None), None, None, Kind::Skipped),
             (why("recover", "x", None), n(2), n(2), Kind::Succeeded),
             (why("recover", "x", None), n(2), n(1), Kind::RolledBack),
             (why("recover", "x", None), None, None, Kind::RolledBack),

@@ -5,6 +5,7 @@
 //! {"app":"hello","environment":"qa","version":"3f2a1c"}
 //! {"app":"hello","environment":"qa","release":41}
 //! {"app":"hello","environment":"qa"}
+//! {"app":"hello","environment":"qa","renew":{"olderThanHours":24}}
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -30,9 +31,22 @@ pub enum Source {
     Release(ReleaseNumber),
     /// The live release's artifact again, on fresh instances, with the newest config.
     Live,
+    /// The live release again as it is, on fresh instances, if it has run for long enough and nothing else is going on.
+    Renewal(Renew),
     /// Not a deploy: put things in order after an execution that was cut off.
     Recovery { execution: String },
 }
+
+/// When what is live is due to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Renew {
+    /// It has run for so long; 0 for any time.
+    pub older_than_hours: u32,
+}
+
+/// A year: what is longer is a mistake.
+const MOST_HOURS: u32 = 8_760;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -60,6 +74,8 @@ struct Fields {
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renew: Option<Renew>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recover: Option<String>,
 }
@@ -111,6 +127,7 @@ impl Request {
             ("artifact", fields.artifact.is_some()),
             ("version", fields.version.is_some()),
             ("release", fields.release.is_some()),
+            ("renew", fields.renew.is_some()),
             ("recover", fields.recover.is_some()),
         ]
         .into_iter()
@@ -141,6 +158,14 @@ impl Request {
             Source::Release(
                 ReleaseNumber::try_from(release).map_err(|error| wrong(error.to_string()))?,
             )
+        } else if let Some(renew) = fields.renew {
+            if renew.older_than_hours > MOST_HOURS {
+                return Err(wrong(format!(
+                    "renew.olderThanHours is {}; give 0 to {MOST_HOURS} hours",
+                    renew.older_than_hours
+                )));
+            }
+            Source::Renewal(renew)
         } else if let Some(execution) = fields.recover {
             Source::Recovery { execution }
         } else {
@@ -157,6 +182,7 @@ impl Request {
             artifact: None,
             version: None,
             release: None,
+            renew: None,
             recover: None,
         };
         match &self.source {
@@ -170,6 +196,7 @@ impl Request {
             }
             Source::Version(version) => fields.version = Some(version.to_string()),
             Source::Release(release) => fields.release = Some(release.get()),
+            Source::Renewal(renew) => fields.renew = Some(*renew),
             Source::Recovery { execution } => fields.recover = Some(execution.clone()),
             Source::Live => {}
         }
@@ -281,6 +308,7 @@ mod tests {
             json!({"app":"hello","environment":"qa","version":"3f2a1c"}),
             json!({"app":"hello","environment":"qa","release":41}),
             json!({"app":"hello","environment":"qa"}),
+            json!({"app":"hello","environment":"qa","renew":{"olderThanHours":24}}),
             json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
         ] {
             assert_eq!(Request::parse(&input).unwrap().to_input(), input);
@@ -321,6 +349,30 @@ mod tests {
             (
                 json!({"app":"hello","environment":"qa","version":"a","release":1}),
                 "version and release exclude each other",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":true}),
+                "renew: invalid type: boolean",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{}}),
+                "renew: missing field `olderThanHours`",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{"olderThanDays":7}}),
+                "renew.olderThanDays: unknown field `olderThanDays`",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{"olderThanHours":-1}}),
+                "renew.olderThanHours: invalid value",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{"olderThanHours":9000}}),
+                "renew.olderThanHours is 9000; give 0 to 8760 hours",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{"olderThanHours":1},"version":"a"}),
+                "version and renew exclude each other",
             ),
             (
                 json!({"app":"hello","environment":"qa","artifact":"x"}),

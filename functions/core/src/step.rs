@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::artifact::Pinned;
+use crate::config::Changes;
 use crate::lock::{Claim, Purpose};
 use crate::manifest::Live;
 use crate::name::{AppName, Environment, Place, ReleaseNumber, Version};
 use crate::notice::Kind;
+use crate::request::Renew;
 use crate::target::Target;
 
 /// The execution that a step belongs to, from `$states.context.Execution`.
@@ -69,6 +71,9 @@ pub struct Deploy {
     /// Absent for a recovery: what has to be put in order is told by what is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// Of a renewal: how old what is live must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<Renew>,
     /// The execution that a recovery cleans up after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovers: Option<Recovered>,
@@ -131,6 +136,10 @@ pub enum LockOutput {
     Superseded {
         reason: String,
     },
+    /// It is not the time for a renewal.
+    Skipped {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,7 +165,27 @@ pub struct PlanOutput {
     pub retire: Vec<ReleaseNumber>,
     /// How many instances the new fleet starts with.
     pub capacity: u32,
+    /// What the release replaces, if there is something.
+    pub replaces: Option<Replaces>,
     pub reason: String,
+}
+
+/// The release that another is to replace, as far as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replaces {
+    pub release: ReleaseNumber,
+    /// When it was planned: none of its instances is older.
+    pub since: Timestamp,
+    /// How the new release's settings differ, where they are another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Changes>,
+}
+
+impl Replaces {
+    pub fn age_seconds(&self, now: Timestamp) -> i64 {
+        now.duration_since(self.since).as_secs().max(0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +194,8 @@ pub enum PlanStatus {
     Planned,
     /// A later upload is live already; there is nothing to do.
     Superseded,
+    /// There is nothing to deploy again, or it is not the time for it.
+    Skipped,
     /// Not a deploy: put things in order.
     Recover,
 }
@@ -397,6 +428,8 @@ pub struct NotifyInput {
     pub live_version: Option<Version>,
     #[serde(default)]
     pub healthy: Option<u32>,
+    #[serde(default)]
+    pub replaces: Option<Replaces>,
     #[serde(default)]
     pub why: Why,
     pub execution: Execution,

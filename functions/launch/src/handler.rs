@@ -1,6 +1,6 @@
 //! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off.
 
-use exuvia_aws::fleet::Fleets;
+use exuvia_aws::fleet::{Fleets, Trust};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
@@ -14,6 +14,7 @@ pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     listeners: Listeners,
+    signing_key: String,
 }
 
 impl Handler {
@@ -22,6 +23,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
+            signing_key: settings.get("SIGNING_KEY_ARN")?,
         })
     }
 
@@ -58,7 +60,10 @@ impl Handler {
                 &target,
                 &target_group,
                 capacity,
-                self.ledger.bucket(),
+                Trust {
+                    ledger: self.ledger.bucket(),
+                    signing_key: &self.signing_key,
+                },
             )
             .await?;
         Ok(LaunchOutput {

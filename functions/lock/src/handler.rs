@@ -111,6 +111,9 @@ impl Handler {
                     wait_seconds: LOOK_AGAIN,
                 }))
             }
+            Decision::Skip { by } => Ok(Some(LockOutput::Skipped {
+                reason: format!("{by} is deploying {place}, so it is not renewed this time"),
+            })),
             Decision::Superseded { by } => {
                 self.stop_waiting(place, execution, waiting).await?;
                 Ok(Some(LockOutput::Superseded {

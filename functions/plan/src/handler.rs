@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use exuvia_aws::artifacts::PinnedSettings;
 use exuvia_aws::fleet::Fleets;
+use exuvia_aws::keys::SigningKey;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
+use exuvia_core::again::reason_to_skip;
 use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
 use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus};
+use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus, Replaces};
 use exuvia_core::{capacity, traffic};
 
 pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     listeners: Listeners,
+    signing_key: SigningKey,
+    settings: PinnedSettings,
 }
 
 /// What is there when the lock is had.
@@ -37,6 +42,8 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
+            signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
+            settings: PinnedSettings::new(config, settings.get("ARTIFACTS_BUCKET")?),
         })
     }
 
@@ -55,7 +62,9 @@ impl Handler {
             };
             self.ledger.record(&key, note).await?;
             let reason = format!("Putting things in order after {}", recovered.execution);
-            return Ok(seen.output(PlanStatus::Recover, release.as_ref(), 0, reason));
+            let mut output = seen.output(PlanStatus::Recover, release.as_ref(), 0, reason);
+            output.replaces = self.replaces(release.as_ref(), &seen).await?;
+            return Ok(output);
         }
         if let Some(reason) = overtaken(&input.deploy, &seen) {
             return Ok(seen.output(PlanStatus::Superseded, None, 0, reason));
@@ -63,19 +72,60 @@ impl Handler {
         // Run again after it was cut off, it goes on with the number that it took.
         let manifest = match self.release_of(&place, &seen, &input.execution.arn).await? {
             Some(manifest) => manifest,
-            None => self.write_manifest(&place, &input, &seen).await?,
+            None => {
+                if let Some(reason) = reason_to_skip(&input.deploy, seen.live.as_ref(), input.now) {
+                    return Ok(seen.output(PlanStatus::Skipped, None, 0, reason));
+                }
+                self.write_manifest(&place, &input, &seen).await?
+            }
         };
         let live_desired = seen
             .live
             .as_ref()
             .and_then(|live| seen.standing.get(&live.release).copied()?);
         let capacity = capacity::desired(manifest.target.capacity, live_desired);
-        Ok(seen.output(
+        let mut output = seen.output(
             PlanStatus::Planned,
             Some(&manifest),
             capacity,
             String::new(),
-        ))
+        );
+        output.replaces = self.replaces(Some(&manifest), &seen).await?;
+        Ok(output)
+    }
+
+    /// What a release replaces, as its manifest has it: a recovery finds another one live, perhaps that very release.
+    async fn replaces(
+        &self,
+        release: Option<&Manifest>,
+        seen: &Seen,
+    ) -> Result<Option<Replaces>, StepError> {
+        let Some(manifest) = release else {
+            return Ok(None);
+        };
+        let Some(previous) = manifest.previous else {
+            return Ok(None);
+        };
+        let previous = match &seen.live {
+            Some(live) if live.release == previous => Some(live.clone()),
+            _ => {
+                self.ledger
+                    .find_manifest(&manifest.place(), previous)
+                    .await?
+            }
+        };
+        let Some(previous) = previous else {
+            return Ok(None);
+        };
+        let settings = self
+            .settings
+            .changes(previous.config.as_ref(), manifest.config.as_ref())
+            .await;
+        Ok(Some(Replaces {
+            release: previous.release,
+            since: previous.created_at,
+            settings,
+        }))
     }
 
     async fn look(&self, place: &Place, deploy: &Deploy) -> Result<Seen, StepError> {
@@ -148,6 +198,25 @@ impl Handler {
         Ok(None)
     }
 
+    /// The manifest of a release that nobody has named: what it pins is signed anew, so it must have been signed before.
+    async fn signed(&self, place: &Place, release: ReleaseNumber) -> Result<Manifest, StepError> {
+        let (manifest, is_signed) = self
+            .ledger
+            .verified_manifest(place, release, &self.signing_key)
+            .await?;
+        if is_signed {
+            return Ok(manifest);
+        }
+        Err(StepError::ManifestNotTrusted {
+            place: place.clone(),
+            release,
+            problem: format!(
+                "bears no signature: it was made before manifests were signed, or somebody has written over it. If it is as it should be, start an execution with the input {{\"app\":\"{}\",\"environment\":\"{}\",\"release\":{release}}}: that deploys it again, signed",
+                place.app, place.environment
+            ),
+        })
+    }
+
     async fn write_manifest(
         &self,
         place: &Place,
@@ -156,12 +225,23 @@ impl Handler {
     ) -> Result<Manifest, StepError> {
         let deploy = &input.deploy;
         let target = deploy.target.clone().ok_or_else(|| missing("target"))?;
-        let (version, artifact) = match (deploy.purpose, &seen.live) {
-            (Purpose::Refresh, Some(live)) => (live.version.clone(), live.artifact.clone()),
-            (Purpose::Refresh, None) => return Err(StepError::NothingLive(place.clone())),
-            _ => (
+        let (version, artifact, config) = match (deploy.purpose, &seen.live) {
+            (Purpose::Refresh, Some(live)) => {
+                let live = self.signed(place, live.release).await?;
+                (live.version, live.artifact, deploy.config.clone())
+            }
+            // Nothing but the instances: settings that were rolled back do not come back by themselves.
+            (Purpose::Renewal, Some(live)) => {
+                let live = self.signed(place, live.release).await?;
+                (live.version, live.artifact, live.config)
+            }
+            (Purpose::Refresh | Purpose::Renewal, None) => {
+                return Err(StepError::NothingLive(place.clone()));
+            }
+            (Purpose::Deploy | Purpose::Recovery, _) => (
                 deploy.version.clone().ok_or_else(|| missing("version"))?,
                 deploy.artifact.clone().ok_or_else(|| missing("artifact"))?,
+                deploy.config.clone(),
             ),
         };
         let highest = seen
@@ -178,13 +258,17 @@ impl Handler {
             release: next.ok_or_else(|| StepError::OutOfNumbers(place.clone()))?,
             version,
             artifact,
-            config: deploy.config.clone(),
+            config,
             target,
             previous: seen.live.as_ref().map(|live| live.release),
             execution: input.execution.arn.clone(),
             created_at: input.now,
         };
-        if self.ledger.create_manifest(&manifest).await? {
+        if self
+            .ledger
+            .create_manifest(&manifest, &self.signing_key)
+            .await?
+        {
             return Ok(manifest);
         }
         // Only the holder of the lock numbers releases: this was written after the list was read, by an earlier try.
@@ -218,6 +302,7 @@ impl Seen {
                 .filter(|release| Some(*release) != number)
                 .collect(),
             capacity,
+            replaces: None,
             reason,
         }
     }

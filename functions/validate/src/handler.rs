@@ -1,14 +1,14 @@
 //! Finds and pins all that a deploy names, and touches nothing.
 
 use exuvia_aws::artifacts::{Artifacts, Object};
-use exuvia_aws::keys::Keys;
+use exuvia_aws::keys::{Keys, SigningKey};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
-use exuvia_core::lock::Purpose;
+use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
 use exuvia_core::name::{Place, Version};
 use exuvia_core::request::{InvalidRequest, Request, Source, UploadName, is_recovery};
 use exuvia_core::step::{Deploy, Recovered, ValidateInput};
@@ -20,6 +20,7 @@ pub struct Handler {
     keys: Keys,
     workflow: Workflow,
     key_arn: String,
+    signing_key: SigningKey,
 }
 
 impl Handler {
@@ -32,6 +33,7 @@ impl Handler {
             keys: Keys::new(config),
             workflow: Workflow::new(config),
             key_arn,
+            signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
         })
     }
 
@@ -47,6 +49,7 @@ impl Handler {
             automatic: UploadName::is_one(&input.execution.name),
             since: input.execution.start_time,
             target: None,
+            renew: None,
             recovers: None,
         };
         if let Source::Recovery { execution } = source {
@@ -82,7 +85,11 @@ impl Handler {
                 deploy.version = Some(version);
             }
             Source::Release(release) => {
-                let manifest = self.ledger.manifest(&place, release).await?;
+                // One without a signature is taken at a person's word: it may be older than signatures are.
+                let (manifest, _) = self
+                    .ledger
+                    .verified_manifest(&place, release, &self.signing_key)
+                    .await?;
                 self.artifacts.check_present(&manifest.artifact).await?;
                 if let Some(config) = &manifest.config {
                     self.artifacts.check_present(config).await?;
@@ -94,6 +101,12 @@ impl Handler {
             }
             // Which release is live is told when the lock is had: it may be another by then.
             Source::Live => deploy.purpose = Purpose::Refresh,
+            Source::Renewal(renew) => {
+                deploy.purpose = Purpose::Renewal;
+                deploy.renew = Some(renew);
+                deploy.since = RENEWAL_SINCE;
+                return Ok(deploy);
+            }
             Source::Recovery { .. } => {}
         }
         deploy.config = self.newest_config(&place).await?;

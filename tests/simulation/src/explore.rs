@@ -61,6 +61,7 @@ fn at_entries() -> Vec<Action> {
         Action::Stop,
         Action::Start("live".to_owned()),
         Action::Start("1".to_owned()),
+        Action::Renew(0),
         Action::RepeatEvent,
         Action::KillInstances(1),
         Action::KillNewInstances(1),

@@ -85,6 +85,8 @@ pub enum Action {
     Config(String),
     /// A person starts an execution: `live`, `v1` (a version) or `1` (a release).
     Start(String),
+    /// A renewal comes by its schedule: what is live has run for so many hours at least.
+    Renew(u32),
     /// The event of the newest upload is delivered once more.
     RepeatEvent,
     /// The event of the first execution that ended badly is delivered once more.
@@ -117,6 +119,9 @@ pub enum Action {
     DeleteArtifact,
     /// The settings are deleted.
     DeleteConfig,
+    /// Somebody who can write to the ledger puts the manifest of the oldest release in the place of the newest's, together
+    /// with its signature.
+    Forge,
     /// The pipeline's key is disabled for so long.
     DisableKey(Duration),
     /// The topic refuses what is published, for so long.
@@ -297,6 +302,7 @@ impl fmt::Display for Action {
             Self::Source(behaviour) => write!(f, "source:{behaviour}"),
             Self::Config(settings) => write!(f, "config:{settings}"),
             Self::Start(what) => write!(f, "start:{what}"),
+            Self::Renew(hours) => write!(f, "renew:{hours}"),
             Self::RepeatEvent => f.write_str("repeat-event"),
             Self::RepeatStatusEvent => f.write_str("repeat-status-event"),
             Self::DelayEvent(time) => write!(f, "delay-event:{}", told(*time)),
@@ -313,6 +319,7 @@ impl fmt::Display for Action {
             Self::Overwrite => f.write_str("overwrite"),
             Self::DeleteArtifact => f.write_str("delete-artifact"),
             Self::DeleteConfig => f.write_str("delete-config"),
+            Self::Forge => f.write_str("forge"),
             Self::DisableKey(time) => write!(f, "disable-key:{}", told(*time)),
             Self::TopicFails(time) => write!(f, "topic-fails:{}", told(*time)),
             Self::Outage(service, time) => write!(f, "outage:{service}:{}", told(*time)),
@@ -347,6 +354,7 @@ impl FromStr for Action {
             "source" => Self::Source(rest.to_owned()),
             "config" => Self::Config(rest.to_owned()),
             "start" => Self::Start(rest.to_owned()),
+            "renew" => Self::Renew(number()?),
             "repeat-event" => Self::RepeatEvent,
             "repeat-status-event" => Self::RepeatStatusEvent,
             "delay-event" => Self::DelayEvent(duration(rest)?),
@@ -366,6 +374,7 @@ impl FromStr for Action {
             "overwrite" => Self::Overwrite,
             "delete-artifact" => Self::DeleteArtifact,
             "delete-config" => Self::DeleteConfig,
+            "forge" => Self::Forge,
             "disable-key" => Self::DisableKey(duration(rest)?),
             "topic-fails" => Self::TopicFails(duration(rest)?),
             "outage" => match rest.split_once(':') {
@@ -418,7 +427,10 @@ mod tests {
             let schedule: Schedule = line.parse().unwrap();
             assert_eq!(schedule.to_string(), line);
         }
-        for what in AT_CALLS {
+        for what in AT_CALLS
+            .into_iter()
+            .chain([Action::Forge, Action::Renew(24)])
+        {
             assert_eq!(what.to_string().parse::<Action>().unwrap(), what);
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use exuvia_cloud::model::{GroupState, Survey};
-use exuvia_core::build::{self, BuildId};
+use exuvia_core::build::{self, BuildId, METADATA_BUILD};
 use exuvia_core::fleet::FleetName;
 use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix, waiting_key};
 use exuvia_core::name::{Place, ReleaseNumber};
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::executions::Execution;
 use crate::fault::{Action, Schedule};
-use crate::machines::{BUILT_BY, Behaviour};
+use crate::machines::Behaviour;
 use crate::run::Outcome;
 use crate::scenario::{PLACE, Scenario};
 use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
@@ -220,6 +220,7 @@ impl Check<'_> {
         let changed: Vec<String> = keys
             .into_iter()
             .filter(|key| self.after.services.s3.versions(LEDGER, key).len() != 1)
+            .filter(|_| !self.suffers(|action| *action == Action::Forge))
             .map(ToOwned::to_owned)
             .collect();
         for key in changed {
@@ -352,7 +353,7 @@ impl Check<'_> {
         let s3 = &self.after.services.s3;
         let keys = s3.keys(ARTIFACTS, &format!("{}/", self.place)).into_iter();
         let mut versions = keys.flat_map(|key| s3.versions(ARTIFACTS, key));
-        versions.any(|version| version.metadata(BUILT_BY) == Some(build.as_str()))
+        versions.any(|version| version.metadata(METADATA_BUILD) == Some(build.as_str()))
     }
 
     fn lie(&self, told: &Told, execution: &Execution) -> Option<String> {

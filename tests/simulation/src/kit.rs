@@ -9,7 +9,9 @@ use exuvia_aws::{Region, Settings};
 use crate::asl::Machine;
 use crate::connector::InProcess;
 use crate::functions::{Functions, STEPS};
-use crate::world::{ARTIFACTS, BUILD_STATE_MACHINE, KEY, LEDGER, REGION, STATE_MACHINE, TOPIC};
+use crate::world::{
+    ARTIFACTS, BUILD_STATE_MACHINE, KEY, LEDGER, REGION, SIGNING_KEY, STATE_MACHINE, TOPIC,
+};
 
 const DEPLOY: &str = include_str!("../../../statemachine/deploy.asl.json");
 const BUILD: &str = include_str!("../../../statemachine/build.asl.json");
@@ -42,6 +44,7 @@ impl Kit {
             ("ARTIFACTS_BUCKET", ARTIFACTS),
             ("LEDGER_BUCKET", LEDGER),
             ("KEY_ARN", KEY),
+            ("SIGNING_KEY_ARN", SIGNING_KEY),
             ("TOPIC_ARN", TOPIC),
             ("STATE_MACHINE_ARN", STATE_MACHINE),
             ("BUILD_STATE_MACHINE_ARN", BUILD_STATE_MACHINE),

@@ -9,10 +9,11 @@ use exuvia_core::artifact::Pinned;
 use exuvia_core::build::{
     BuildId, Made, Order, Report, Reported, TAG_BUILD, order_key, report_key as build_report_key,
 };
-use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, hex};
-use exuvia_core::manifest::{BootReport, Manifest, boot_prefix, manifest_key};
+use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, TAG_SIGNING_KEY, hex};
+use exuvia_core::manifest::{BootReport, Manifest, SIGNATURE, boot_prefix, manifest_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::world::{ARTIFACTS, LEDGER, Services};
@@ -163,9 +164,6 @@ pub struct Built {
     pub behaviour: Behaviour,
 }
 
-/// The header of an artifact that names the build it is of: `exuvia_core::build::METADATA_BUILD`.
-pub const BUILT_BY: &str = "x-amz-meta-exuvia-build";
-
 /// Seconds from a builder's start until it has built and uploaded, and from then on until it has reported that.
 const BUILDS: u64 = 40;
 const REPORTS: u64 = 2;
@@ -237,7 +235,7 @@ impl Machines {
             Some(Happening::Reported(key, Box::new(report)))
         };
         let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
-            (Some(problem), _) => report("download", problem).map(|report| (5, report)),
+            (Some((step, problem)), _) => report(step, problem).map(|report| (5, report)),
             (None, Some(after)) => {
                 let said = report("run", "the container exited with code 1".to_owned());
                 said.map(|report| (after, report))
@@ -414,28 +412,58 @@ impl Machines {
     }
 }
 
-/// What an instance finds when it boots: the digest of the bytes that it runs.
-fn boot(tags: &BTreeMap<String, String>, services: &Services) -> Result<String, String> {
-    let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
-    let key = manifest_key(&place, release);
-    let manifest = services
-        .s3
-        .get(LEDGER, &key)
-        .ok_or(format!("there is no {key}"))?;
-    let manifest: Manifest =
-        serde_json::from_slice(manifest).map_err(|error| format!("{key}: {error}"))?;
-    if !services.key_is_enabled() {
-        return Err("the key that the artifact is encrypted with is disabled".to_owned());
-    }
+/// What an instance finds when it boots: the digest of the bytes that it runs. It runs nothing that is not signed for
+/// its tags.
+fn boot(
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<String, (&'static str, String)> {
+    let manifest = manifest(tags, services).map_err(|problem| ("verify", problem))?;
     let pinned = [Some(&manifest.artifact), manifest.config.as_ref()];
     for pinned in pinned.into_iter().flatten() {
-        fetch(pinned, services)?;
+        fetch(pinned, services).map_err(|problem| ("download", problem))?;
     }
     Ok(manifest.artifact.sha256)
 }
 
+fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Manifest, String> {
+    let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
+    let key = manifest_key(&place, release);
+    let manifest: Manifest = read_signed(&key, tags, services)?;
+    manifest
+        .check_is_of(&place, release)
+        .map_err(|problem| format!("{key} {problem}"))?;
+    Ok(manifest)
+}
+
+/// Reads what the pipeline has written to the ledger, if it is signed with the key that the tags name.
+fn read_signed<T: DeserializeOwned>(
+    key: &str,
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<T, String> {
+    let content = services.s3.newest(LEDGER, key);
+    let content = content.ok_or(format!("there is no {key}"))?;
+    let signing_key = tags
+        .get(TAG_SIGNING_KEY)
+        .ok_or("the instance has no tag of a signing key")?;
+    let signature = content.metadata.get(SIGNATURE);
+    let digest = Sha256::digest(&content.body);
+    if !signature.is_some_and(|signature| services.kms.has_signed(signing_key, &digest, signature))
+    {
+        return Err(format!("{key} is not signed by the pipeline"));
+    }
+    serde_json::from_slice(&content.body).map_err(|error| format!("{key}: {error}"))
+}
+
 /// Downloads what is pinned.
 fn fetch(pinned: &Pinned, services: &Services) -> Result<(), String> {
+    if !services.key_is_enabled() {
+        return Err(format!(
+            "the key that {} is encrypted with is disabled",
+            pinned.key
+        ));
+    }
     let versions = services.s3.versions(ARTIFACTS, &pinned.key);
     let version = versions
         .iter()
@@ -464,15 +492,7 @@ fn order(
     let (place, build) = identity().ok_or(None)?;
     let failed = |error: String| Some((build_report_key(&place, &build), error));
     let key = order_key(&place, &build);
-    let read = services.s3.get(LEDGER, &key);
-    let read = read.ok_or_else(|| failed(format!("there is no {key}")))?;
-    let order: Order =
-        serde_json::from_slice(read).map_err(|error| failed(format!("{key}: {error}")))?;
-    if !services.key_is_enabled() {
-        return Err(failed(
-            "the key that the source is encrypted with is disabled".to_owned(),
-        ));
-    }
+    let order: Order = read_signed(&key, tags, services).map_err(failed)?;
     fetch(&order.source, services).map_err(failed)?;
     Ok(order)
 }

@@ -155,7 +155,15 @@ impl Bench {
 /// Whether a schedule's faults are of the kind after which everything ends as without them: a step that is run again,
 /// in a scenario whose course does not depend on what is quicker.
 fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
-    let is_timed = ["supersede", "rollback-in-bake"].contains(&ground.scenario.name);
+    let is_timed = [
+        "supersede",
+        "rollback-in-bake",
+        "settings-first",
+        "renewal",
+        "renewal-gives-way",
+        "renewal-in-a-deploy",
+    ]
+    .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {
         matches!(
             fault.what,

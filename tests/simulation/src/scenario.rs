@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::fault::Action;
 use crate::machines::Machines;
 use crate::services::{Kms, S3, Sns, Ssm};
-use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, Services, TOPIC};
+use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, SIGNING_KEY, Services, TOPIC};
 
 /// The app and environment that everything is about.
 pub const PLACE: &str = "hello/qa";
@@ -31,7 +31,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 19] = [
     Scenario {
         name: "first",
         before: &[],
@@ -137,11 +137,39 @@ pub const SCENARIOS: [Scenario; 15] = [
         outcomes: &["builderLost"],
         shifts: false,
     },
+    Scenario {
+        name: "settings-first",
+        before: &[],
+        opening: &["config:LEVEL=info@0s", "upload:good@20s"],
+        outcomes: &["skipped", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal",
+        before: &["upload:good"],
+        opening: &["renew:0@0s", "renew:1@200s"],
+        outcomes: &["succeeded", "skipped"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal-gives-way",
+        before: &["upload:good"],
+        opening: &["renew:0@0s", "upload:good@10s"],
+        outcomes: &["superseded", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal-in-a-deploy",
+        before: &["upload:good"],
+        opening: &["upload:good@0s", "renew:0@20s"],
+        outcomes: &["succeeded", "skipped"],
+        shifts: true,
+    },
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 15] = SCENARIOS;
+        static ALL: [Scenario; 19] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 
@@ -185,7 +213,7 @@ pub fn empty_estate() -> Estate {
     let mut services = Services {
         s3: S3::new([ARTIFACTS.to_owned(), LEDGER.to_owned()], KEY.to_owned()),
         ssm: Ssm::default(),
-        kms: Kms::new([KEY.to_owned()]),
+        kms: Kms::new([KEY.to_owned()]).with_signing_key(SIGNING_KEY),
         sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
     };
     services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);

@@ -1,14 +1,15 @@
 //! What people, AWS and bad luck do to the world.
 
 use exuvia_cloud::wire::Service;
+use exuvia_core::build::METADATA_BUILD;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::fault::Action;
 use crate::image::image;
-use crate::machines::{BUILT_BY, Behaviour, Built};
+use crate::machines::{Behaviour, Built};
 use crate::scenario::PLACE;
-use crate::world::{ARTIFACTS, Deed, KEY, STATE_MACHINE, Services, State, Upload, later};
+use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, STATE_MACHINE, Services, State, Upload, later};
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
@@ -40,6 +41,15 @@ impl State {
                     Err(_) => input["version"] = what.into(),
                 }
                 let name = format!("console-{}", self.estate.executions.len());
+                let _ = self.start(STATE_MACHINE, &name, &input.to_string());
+            }
+            Action::Renew(hours) => {
+                let input = json!({
+                    "app": "hello",
+                    "environment": "qa",
+                    "renew": { "olderThanHours": hours },
+                });
+                let name = format!("renewal-{}", self.estate.executions.len());
                 let _ = self.start(STATE_MACHINE, &name, &input.to_string());
             }
             Action::RepeatEvent => {
@@ -133,6 +143,18 @@ impl State {
                 let key = format!("{PLACE}/config.env");
                 self.estate.services.s3.delete(ARTIFACTS, &key, now);
             }
+            Action::Forge => {
+                let prefix = format!("{PLACE}/releases/");
+                let s3 = &mut self.estate.services.s3;
+                let keys: Vec<String> = s3
+                    .keys(LEDGER, &prefix)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                if let [oldest, .., newest] = keys.as_slice() {
+                    s3.copy(LEDGER, oldest, newest, now);
+                }
+            }
             Action::DisableKey(time) => {
                 self.estate.services.kms.set_enabled(KEY, false);
                 self.outages.push(("key".to_owned(), later(now, time)));
@@ -186,7 +208,7 @@ impl State {
         let Services { s3, .. } = &mut self.estate.services;
         let version_id = s3.put(ARTIFACTS, &key, body, now);
         if let Some(build) = build {
-            s3.describe(ARTIFACTS, &key, BUILT_BY, build);
+            s3.describe(ARTIFACTS, &key, METADATA_BUILD, build);
         }
         let upload = Upload {
             key,

@@ -28,6 +28,8 @@ pub const ACCOUNT: &str = "000000000000";
 pub const ARTIFACTS: &str = "exuvia-artifacts";
 pub const LEDGER: &str = "exuvia-ledger";
 pub const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555";
+pub const SIGNING_KEY: &str =
+    "arn:aws:kms:us-east-1:000000000000:key/66666666-7777-8888-9999-000000000000";
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:exuvia";
 pub const STATE_MACHINE: &str = "arn:aws:states:us-east-1:000000000000:stateMachine:exuvia-deploy";
 pub const BUILD_STATE_MACHINE: &str =

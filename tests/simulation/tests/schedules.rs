@@ -30,6 +30,20 @@ fn what_was_mended_stays_mended() {
 }
 
 #[test]
+fn what_is_not_signed_for_its_release_does_not_run() {
+    let grounds = grounds(["replace"]).unwrap();
+    let bench = Bench::new().unwrap();
+    let schedule: Schedule = "replace seed=1 forge@d1/Launch#1".parse().unwrap();
+    let examined = bench.examine(&grounds["replace"], &schedule, false);
+    assert!(examined.violations.is_empty(), "{:#?}", examined.violations);
+    let deploy = examined.outcome.estate.executions.last().unwrap();
+    let failure = deploy.failure.as_ref().unwrap();
+    assert_eq!(failure.error, "RolledBack");
+    let says = "could not verify the release: hello/qa/releases/000002.json is that of release 1 of hello/qa";
+    assert!(failure.cause.contains(says), "{}", failure.cause);
+}
+
+#[test]
 fn a_schedule_takes_the_same_course_again() {
     let grounds = all_grounds();
     for line in [

@@ -4,13 +4,22 @@ use aws_sdk_autoscaling as autoscaling;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use exuvia_core::error::StepError;
-use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, tags};
+use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, TAG_SIGNING_KEY, tags};
 use exuvia_core::health::Activity;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::target::Target;
 
 use super::{Fleets, count, signed};
 use crate::error::{code, failed, is};
+
+/// Where an instance finds what it is to run, and by what it knows that the pipeline has planned it.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust<'a> {
+    /// The ledger bucket's name.
+    pub ledger: &'a str,
+    /// The signing key's ARN.
+    pub signing_key: &'a str,
+}
 
 impl Fleets {
     pub(super) async fn groups_of(
@@ -77,7 +86,7 @@ impl Fleets {
         target: &Target,
         target_group: &str,
         capacity: u32,
-        ledger: &str,
+        trust: Trust<'_>,
     ) -> Result<(), StepError> {
         let name = FleetName::new(place, release);
         let template = autoscaling::types::LaunchTemplateSpecification::builder()
@@ -96,9 +105,11 @@ impl Fleets {
             .desired_capacity(signed(capacity))
             .health_check_type("ELB")
             .health_check_grace_period(signed(target.timeouts.boot_seconds));
-        let all = tags(place, release)
-            .into_iter()
-            .chain([(TAG_LEDGER, ledger.to_owned()), ("Name", name.to_string())]);
+        let all = tags(place, release).into_iter().chain([
+            (TAG_LEDGER, trust.ledger.to_owned()),
+            (TAG_SIGNING_KEY, trust.signing_key.to_owned()),
+            ("Name", name.to_string()),
+        ]);
         for (key, value) in all {
             create = create.tags(group_tag(&name, key, &value, true));
         }

@@ -8,9 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use aws_sdk_s3::Client;
 use exuvia_core::archive::{Image, inspect};
 use exuvia_core::artifact::Pinned;
+use exuvia_core::fleet::TAG_SIGNING_KEY;
 use exuvia_core::manifest::Manifest;
 use exuvia_core::name::Place;
 use nix::sys::signal::Signal;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::command::{self, Environment};
 use super::container::Container;
 use super::layers;
-use super::ledger::{Ledger, download};
+use super::ledger::{Clients, Ledger, download};
 use super::log::Log;
 use super::rootfs::Rootfs;
 
@@ -86,12 +86,13 @@ pub(super) fn ledger(tags: &BTreeMap<String, String>) -> Result<Ledger, String> 
         release: tag("exuvia:release")?
             .parse()
             .map_err(|error| wrong("exuvia:release", &error))?,
+        signing_key: tag(TAG_SIGNING_KEY)?.to_owned(),
     })
 }
 
 /// One boot.
 pub(super) struct Boot<'a> {
-    pub(super) s3: &'a Client,
+    pub(super) clients: &'a Clients,
     pub(super) ledger: &'a Ledger,
     /// The directory that the boot and the container use.
     pub(super) work: &'a Path,
@@ -102,8 +103,10 @@ pub(super) struct Boot<'a> {
 
 impl Boot<'_> {
     pub(super) async fn boot(&self) -> Result<Ready, BootFailure> {
-        let manifest = self.ledger.manifest(self.s3).await;
+        let manifest = self.ledger.manifest(&self.clients.s3).await;
         let manifest = manifest.map_err(at(Step::Download))?;
+        let manifest = self.ledger.verify(self.clients, manifest).await;
+        let manifest = manifest.map_err(at(Step::Verify))?;
         self.log.line(&format!(
             "{} release {} is version {}",
             self.ledger.place, manifest.release, manifest.version
@@ -129,7 +132,7 @@ impl Boot<'_> {
 
     async fn fetch(&self, pinned: &Pinned, name: &str) -> Result<(), BootFailure> {
         let path = self.work.join(name);
-        let downloaded = download(self.s3, pinned, &path).await;
+        let downloaded = download(&self.clients.s3, pinned, &path).await;
         downloaded.map_err(at(Step::Download))?;
         let (work, name, expected) = (self.work.to_owned(), name.to_owned(), pinned.clone());
         let verified = blocking(move || verify(&work, &name, &expected)).await;

@@ -1,9 +1,13 @@
-//! What an instance does with S3: read its release's manifest, fetch what that pins, write a boot report.
+//! What an instance does with S3 and KMS: read its release's manifest and verify it, fetch what that pins, write a boot
+//! report.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_sdk_kms::operation::verify::VerifyError;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{
@@ -11,17 +15,46 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::base64;
 use exuvia_core::artifact::Pinned;
-use exuvia_core::manifest::{BootReport, Manifest, boot_prefix, manifest_key};
+use exuvia_core::manifest::{BootReport, Manifest, SIGNATURE, boot_prefix, manifest_key};
 use exuvia_core::name::{Place, ReleaseNumber};
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-/// A client as the AWS CLI on an instance is one, but for the local AWS.
-pub(super) fn client(endpoint: &str) -> Client {
+/// Clients as the AWS CLI on an instance is one, but for the local AWS.
+pub(super) struct Clients {
+    pub(super) s3: Client,
+    kms: aws_sdk_kms::Client,
+}
+
+impl Clients {
+    pub(super) fn new(endpoint: &str) -> Self {
+        let kms = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(REGION)
+            .credentials_provider(credentials())
+            .endpoint_url(endpoint)
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(200)))
+            .build();
+        Self {
+            s3: client(endpoint),
+            kms: aws_sdk_kms::Client::from_conf(kms),
+        }
+    }
+}
+
+const REGION: Region = Region::from_static("us-east-1");
+
+fn credentials() -> Credentials {
+    Credentials::new("test", "test", None, None, "local")
+}
+
+fn client(endpoint: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "local"))
+        .region(REGION)
+        .credentials_provider(credentials())
         .endpoint_url(endpoint)
         .force_path_style(true)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(200)))
@@ -38,22 +71,76 @@ pub(super) struct Ledger {
     pub(super) bucket: String,
     pub(super) place: Place,
     pub(super) release: ReleaseNumber,
+    /// The ARN of the key that its manifest must be signed with.
+    pub(super) signing_key: String,
+}
+
+/// A manifest as it was downloaded: nothing of it counts before it is verified.
+pub(super) struct Unverified {
+    key: String,
+    bytes: Vec<u8>,
+    signature: Option<String>,
 }
 
 impl Ledger {
-    pub(super) async fn manifest(&self, s3: &Client) -> Result<Manifest, String> {
+    pub(super) async fn manifest(&self, s3: &Client) -> Result<Unverified, String> {
         let key = manifest_key(&self.place, self.release);
         let object = get(s3, &self.bucket, &key, None).await?;
+        let metadata = object.metadata();
+        let signature = metadata.and_then(|metadata| metadata.get(SIGNATURE).cloned());
         let body = object.body.collect().await.map_err(|error| {
             let error = chain(&error);
             format!("s3://{}/{key} broke off: {error}", self.bucket)
         })?;
-        serde_json::from_slice(&body.into_bytes()).map_err(|error| {
-            format!(
-                "s3://{}/{key} is not a manifest that this version understands: {error}",
-                self.bucket
-            )
+        Ok(Unverified {
+            key,
+            bytes: body.into_bytes().to_vec(),
+            signature,
         })
+    }
+
+    /// The manifest, if the pipeline has signed these bytes, and for this instance's release.
+    pub(super) async fn verify(
+        &self,
+        clients: &Clients,
+        manifest: Unverified,
+    ) -> Result<Manifest, String> {
+        let name = format!("s3://{}/{}", self.bucket, manifest.key);
+        let signature = manifest.signature.ok_or_else(|| {
+            format!("{name} bears no signature, so the pipeline did not write it")
+        })?;
+        let forged =
+            || format!("{name} is not what the pipeline signed; somebody has written over it");
+        let signature = base64::decode(signature).map_err(|_| forged())?;
+        let verify = clients
+            .kms
+            .verify()
+            .key_id(&self.signing_key)
+            .message(Blob::new(Sha256::digest(&manifest.bytes).to_vec()))
+            .message_type(MessageType::Digest)
+            .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+            .signature(Blob::new(signature));
+        match verify.send().await {
+            Ok(answer) if answer.signature_valid() => {}
+            Ok(_) => return Err(forged()),
+            Err(error) => {
+                let service = error.as_service_error();
+                return Err(
+                    if service.is_some_and(VerifyError::is_kms_invalid_signature_exception) {
+                        forged()
+                    } else {
+                        let (key, error) = (&self.signing_key, chain(&error));
+                        format!("{name} cannot be verified with {key}: {error}")
+                    },
+                );
+            }
+        }
+        let read: Manifest = serde_json::from_slice(&manifest.bytes).map_err(|error| {
+            format!("{name} is not a manifest that this version understands: {error}")
+        })?;
+        let checked = read.check_is_of(&self.place, self.release);
+        checked.map_err(|problem| format!("{name} {problem}"))?;
+        Ok(read)
     }
 
     pub(super) async fn report(&self, s3: &Client, report: &BootReport) -> Result<(), String> {

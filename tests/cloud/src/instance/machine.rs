@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::boot::{self, Boot, BootFailure, Ready, Step};
-use super::ledger::{self, Ledger};
+use super::ledger::{Clients, Ledger};
 use super::log::Log;
 use super::{Spec, container};
 
@@ -93,7 +93,7 @@ impl Pace {
 
 struct Machine {
     pace: Pace,
-    s3: aws_sdk_s3::Client,
+    clients: Clients,
     id: String,
     addr: SocketAddr,
     /// None if the tags do not say: then there is nothing to boot, and nowhere to report it.
@@ -119,7 +119,7 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
         } = serde_json::from_slice(&fs::read(description)?)?;
         let machine = Machine {
             pace: Pace::new(speed),
-            s3: ledger::client(&endpoint),
+            clients: Clients::new(&endpoint),
             ledger: boot::ledger(&spec.tags),
             id: spec.id,
             addr,
@@ -181,7 +181,7 @@ impl Machine {
             }
         };
         let boot = Boot {
-            s3: &self.s3,
+            clients: &self.clients,
             ledger,
             work: &self.work,
             log: &self.log,
@@ -207,7 +207,7 @@ impl Machine {
             error: failure.error,
             output: self.log.tail(QUOTED),
         };
-        if let Err(error) = ledger.report(&self.s3, &report).await {
+        if let Err(error) = ledger.report(&self.clients.s3, &report).await {
             self.log
                 .line(&format!("the boot report is not written: {error}"));
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use image::Image;
 use serde_json::{Value, json};
-use world::{World, is_running, machines, spec, wait_until};
+use world::{MANIFEST, World, is_running, machines, manifest_of, spec, wait_until};
 
 #[tokio::test]
 async fn an_instance_runs_what_its_release_pins_until_it_is_terminated() {
@@ -215,6 +215,47 @@ async fn a_boot_that_fails_says_at_which_step_and_why() {
             "{error} and not {says}"
         );
     }
+    world.machines.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_instance_runs_nothing_that_is_not_signed_for_its_tags() {
+    let world = World::new("signed").await;
+    let good = Image::running("exec sleep 1000").saved();
+    let artifact = world.s3.put("artifacts/hello/qa/v1.tar.gz", &good);
+    let ours = manifest_of(42, &artifact, None);
+    let others = manifest_of(41, &artifact, None);
+    let mut changed = artifact.clone();
+    changed["sha256"] = json!("0".repeat(64));
+    let changed = manifest_of(42, &changed, None);
+    world.s3.put(MANIFEST, &ours);
+    let refused = async |id: &str, says: &str| {
+        world.launch(id);
+        let report = world.boot_report(id).await;
+        let error = report["error"].as_str().unwrap();
+        assert_eq!(report["step"], "verify", "{error}");
+        assert!(error.contains(says), "{error} and not {says}");
+    };
+    refused("i-unsigned", "bears no signature").await;
+    world.s3.put_signed(MANIFEST, &changed, &ours);
+    refused("i-changed", "is not what the pipeline signed").await;
+    world.s3.put_signed(MANIFEST, &ours, &others);
+    refused("i-borrowed", "is not what the pipeline signed").await;
+    // Whole, with its own signature, and of another release.
+    world.s3.put_signed(MANIFEST, &others, &others);
+    refused(
+        "i-other",
+        "is that of release 41 of hello/qa, put in its place",
+    )
+    .await;
+    let mut spec = spec("i-key");
+    let key = spec.tags.get_mut("exuvia:signing-key").unwrap();
+    key.push_str("-gone");
+    world.s3.put_signed(MANIFEST, &ours, &ours);
+    world.machines.launch(spec);
+    let report = world.boot_report("i-key").await;
+    let error = report["error"].as_str().unwrap();
+    assert!(error.contains("no such key"), "{error}");
     world.machines.shutdown().await;
 }
 

@@ -10,7 +10,7 @@ use exuvia_cloud::instance::{Event, Lifeline, Machines, Settings, Spec};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::s3::S3;
+use super::s3::{S3, SIGNING_KEY};
 
 pub(crate) const EXUVIA_CLOUD: &str = env!("CARGO_BIN_EXE_exuvia-cloud");
 
@@ -51,26 +51,8 @@ impl World {
     }
 
     pub(crate) fn manifest(&self, artifact: &Value, config: Option<&Value>) -> &Self {
-        let manifest = json!({
-            "schema": 1, "app": "hello", "environment": "qa", "release": 42, "version": "v1",
-            "artifact": artifact, "config": config,
-            "target": {
-                "listenerArn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/lb/1/2",
-                "priority": 100, "conditions": {"hosts": [], "paths": ["/*"]},
-                "vpcId": "vpc-1", "subnets": ["subnet-1"], "launchTemplate": {"id": "lt-1", "version": 3}, "port": 8080,
-                "healthCheck": {"path": "/", "intervalSeconds": 10, "timeoutSeconds": 5, "healthyThreshold": 2,
-                                "unhealthyThreshold": 2, "successCodes": "200"},
-                "capacity": {"min": 1, "max": 2, "initial": 1},
-                "strategy": {"type": "allAtOnce", "bakeSeconds": 60},
-                "timeouts": {"bootSeconds": 600, "drainSeconds": 300},
-            },
-            "execution": "arn:aws:states:us-east-1:000000000000:execution:exuvia:1",
-            "createdAt": "2026-11-21T12:00:00Z",
-        });
-        self.s3.put(
-            "ledger/hello/qa/releases/000042.json",
-            manifest.to_string().as_bytes(),
-        );
+        let manifest = manifest_of(42, artifact, config);
+        self.s3.put_signed(MANIFEST, &manifest, &manifest);
         self
     }
 
@@ -145,6 +127,30 @@ impl Drop for World {
     }
 }
 
+/// Where the manifest of release 42 is.
+pub(crate) const MANIFEST: &str = "ledger/hello/qa/releases/000042.json";
+
+/// A manifest of hello in qa.
+pub(crate) fn manifest_of(release: u32, artifact: &Value, config: Option<&Value>) -> Vec<u8> {
+    let manifest = json!({
+        "schema": 1, "app": "hello", "environment": "qa", "release": release, "version": "v1",
+        "artifact": artifact, "config": config,
+        "target": {
+            "listenerArn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/lb/1/2",
+            "priority": 100, "conditions": {"hosts": [], "paths": ["/*"]},
+            "vpcId": "vpc-1", "subnets": ["subnet-1"], "launchTemplate": {"id": "lt-1", "version": 3}, "port": 8080,
+            "healthCheck": {"path": "/", "intervalSeconds": 10, "timeoutSeconds": 5, "healthyThreshold": 2,
+                            "unhealthyThreshold": 2, "successCodes": "200"},
+            "capacity": {"min": 1, "max": 2, "initial": 1},
+            "strategy": {"type": "allAtOnce", "bakeSeconds": 60},
+            "timeouts": {"bootSeconds": 600, "drainSeconds": 300},
+        },
+        "execution": "arn:aws:states:us-east-1:000000000000:execution:exuvia:1",
+        "createdAt": "2026-11-21T12:00:00Z",
+    });
+    manifest.to_string().into_bytes()
+}
+
 pub(crate) fn machines(state_dir: &Path, endpoint: &str) -> (Machines, UnboundedReceiver<Event>) {
     let (sender, events) = tokio::sync::mpsc::unbounded_channel();
     let settings = Settings {
@@ -163,6 +169,7 @@ pub(crate) fn spec(id: &str) -> Spec {
         ("exuvia:environment", "qa"),
         ("exuvia:release", "42"),
         ("exuvia:ledger", "ledger"),
+        ("exuvia:signing-key", SIGNING_KEY),
     ];
     Spec {
         id: id.to_owned(),

@@ -43,7 +43,9 @@ impl Ssm {
     /// `GetParameter`, by the name alone:
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html>.
     pub fn answer(&self, request: &Request) -> Response {
-        wire::json_1_1(request, "AmazonSSM.GetParameter", "Name", |name| {
+        let operations: [(&str, &[&str]); 1] = [("AmazonSSM.GetParameter", &["Name"])];
+        wire::json_1_1(request, &operations, |_, parameters| {
+            let name = &parameters["Name"];
             let Some(found) = self.parameters.get(name) else {
                 return Err(JsonError {
                     status: 400,

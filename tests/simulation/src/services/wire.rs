@@ -1,6 +1,7 @@
 //! What the services' protocols have in common.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -38,15 +39,15 @@ impl JsonError {
     }
 }
 
-/// Answers a request of AWS's JSON 1.1 protocol to its only operation, whose only parameter is a text.
+/// Answers a request of AWS's JSON 1.1 protocol to one of these operations, whose parameters are all texts.
 /// <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 pub(super) fn json_1_1(
     request: &Request,
-    operation: &str,
-    parameter: &str,
-    perform: impl FnOnce(&str) -> Result<Value, JsonError>,
+    operations: &[(&str, &[&str])],
+    perform: impl FnOnce(&str, &Texts) -> Result<Value, JsonError>,
 ) -> Response {
-    let performed = text_parameter(request, operation, parameter).and_then(|text| perform(&text));
+    let performed = texts(request, operations)
+        .and_then(|(operation, parameters)| perform(operation, &parameters));
     let (status, body) = match performed {
         Ok(body) => (200, body),
         Err(error) => {
@@ -58,31 +59,40 @@ pub(super) fn json_1_1(
     response(status, &headers, body.to_string())
 }
 
-fn text_parameter(request: &Request, operation: &str, name: &str) -> Result<String, JsonError> {
+/// Parameters by name.
+pub(super) type Texts = BTreeMap<String, String>;
+
+fn texts<'a>(
+    request: &Request,
+    operations: &[(&'a str, &[&str])],
+) -> Result<(&'a str, Texts), JsonError> {
     let target = request.headers().get("x-amz-target");
     let target = target.and_then(|target| target.to_str().ok());
-    if target != Some(operation) {
+    let mut known = operations.iter();
+    let Some((operation, names)) = known.find(|(name, _)| target == Some(name)) else {
         let target = target.unwrap_or("a request without x-amz-target");
         return Err(JsonError::not_implemented(target));
-    }
+    };
     let parameters: Map<String, Value> =
         serde_json::from_slice(request.body()).map_err(|error| JsonError {
             status: 400,
             code: "SerializationException",
             message: error.to_string(),
         })?;
-    if let Some(other) = parameters.keys().find(|key| *key != name) {
+    if let Some(other) = parameters.keys().find(|key| !names.contains(&key.as_str())) {
         let what = format!("{operation}'s parameter {other}");
         return Err(JsonError::not_implemented(&what));
     }
-    match parameters.get(name) {
-        Some(Value::String(text)) => Ok(text.clone()),
+    let text = |name: &&str| match parameters.get(*name) {
+        Some(Value::String(text)) => Ok(((*name).to_owned(), text.clone())),
         _ => Err(JsonError {
             status: 400,
             code: "ValidationException",
             message: format!("{name} must be given, as a text"),
         }),
-    }
+    };
+    let texts: Result<Texts, JsonError> = names.iter().map(text).collect();
+    Ok((operation, texts?))
 }
 
 /// The pairs of a query or of a form; a name without `=` has an empty value.

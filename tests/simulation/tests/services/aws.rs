@@ -18,6 +18,7 @@ use jiff::Timestamp;
 pub(crate) const LEDGER: &str = "ledger";
 pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd";
+pub(crate) const SIGNING_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/signs";
 pub(crate) const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:notices";
 
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Aws {
         Self(Arc::new(Mutex::new(Services {
             s3: S3::new(buckets, KEY.to_owned()),
             ssm: Ssm::default(),
-            kms: Kms::new([KEY.to_owned()]),
+            kms: Kms::new([KEY.to_owned()]).with_signing_key(SIGNING_KEY),
             sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
             now: "2026-11-21T10:00:00.5Z".parse().unwrap(),
             asked: Vec::new(),

@@ -1,11 +1,11 @@
 //! Parameters and keys.
 
-use exuvia_aws::keys::Keys;
+use exuvia_aws::keys::{Keys, SigningKey};
 use exuvia_aws::targets::Targets;
 use exuvia_core::error::StepError;
 use exuvia_core::target::parameter_name;
 
-use crate::aws::{Aws, KEY, place};
+use crate::aws::{Aws, KEY, SIGNING_KEY, place};
 
 #[tokio::test]
 async fn a_target_is_its_parameters_newest_value() {
@@ -55,6 +55,26 @@ async fn a_key_is_enabled_or_not() {
         problem,
         "NotFoundException: Key 'alias/none' does not exist"
     );
+}
+
+#[tokio::test]
+async fn a_signature_is_good_for_its_bytes_and_its_key_alone() {
+    let aws = Aws::new();
+    let config = aws.config().await;
+    let key = SigningKey::new(&config, SIGNING_KEY.to_owned());
+    let signature = key.sign(b"manifest").await.unwrap();
+    assert!(key.has_signed(b"manifest", &signature).await.unwrap());
+    assert!(!key.has_signed(b"another", &signature).await.unwrap());
+    assert!(!key.has_signed(b"manifest", "not base64!").await.unwrap());
+    let encrypts = SigningKey::new(&config, KEY.to_owned());
+    let refused = encrypts.sign(b"manifest").await.unwrap_err();
+    assert!(
+        refused.to_string().contains("InvalidKeyUsageException"),
+        "{refused}"
+    );
+    aws.services().kms.set_enabled(SIGNING_KEY, false);
+    let later = key.sign(b"manifest").await.unwrap_err();
+    assert!(matches!(later, StepError::AwsUnavailable { .. }), "{later}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ const HEADERS: [&str; 11] = [
     "x-amz-user-agent",
 ];
 const CHECKSUM: &str = "x-amz-checksum-crc32";
+/// What the headers of user metadata begin with.
+const METADATA: &str = "x-amz-meta-";
 
 pub(super) struct Failure {
     status: u16,
@@ -89,7 +91,11 @@ impl<'a> Call<'a> {
             return Err(Failure::not_implemented(format!("{method} with ?{name}")));
         }
         let names = self.request.headers().keys().map(http::HeaderName::as_str);
-        let mut unknown = names.filter(|name| !HEADERS.contains(name) && !headers.contains(name));
+        let may_have_metadata = *self.request.method() == Method::PUT;
+        let mut unknown = names.filter(|name| {
+            let is_metadata = may_have_metadata && name.starts_with(METADATA);
+            !HEADERS.contains(name) && !headers.contains(name) && !is_metadata
+        });
         if let Some(name) = unknown.next() {
             let value = self.header(name).unwrap_or_default();
             let method = self.request.method();
@@ -98,6 +104,16 @@ impl<'a> Call<'a> {
             )));
         }
         Ok(())
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let names = self.request.headers().keys();
+        let names = names.filter_map(|name| name.as_str().strip_prefix(METADATA));
+        let pair = |name: &str| {
+            let value = self.header(&format!("{METADATA}{name}"))?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        names.filter_map(pair).collect()
     }
 
     fn header(&self, name: &str) -> Option<&'a str> {
@@ -150,7 +166,7 @@ impl S3 {
         call.only(&["versionId"], &["x-amz-checksum-mode"])?;
         let (version, content) = self.find(call)?;
         check_key(keys, &content.kms_key)?;
-        let mut headers = content_headers(version, content);
+        let mut headers = Vec::new();
         // A version's checksum is told only if it is asked for, and the SDK then verifies it.
         match (call.header("x-amz-checksum-mode"), &content.checksum) {
             (Some("ENABLED"), Some(checksum)) => {
@@ -164,13 +180,14 @@ impl S3 {
                 )));
             }
         }
-        Ok(respond(200, &headers, content.body.clone()))
+        let answer = describe(version, content, &headers);
+        Ok(answer.map(|_| content.body.clone()))
     }
 
     fn head_object(&self, call: &Call) -> Result<Response, Failure> {
         call.only(&["versionId"], &[])?;
         let (version, content) = self.find(call)?;
-        Ok(respond(200, &content_headers(version, content), Vec::new()))
+        Ok(describe(version, content, &[]))
     }
 
     /// The version that is asked for, or the newest.
@@ -242,7 +259,7 @@ impl S3 {
             kms_key,
             media_type: call.header("content-type").unwrap_or(BINARY).to_owned(),
             checksum: call.header(CHECKSUM).map(ToOwned::to_owned),
-            metadata: BTreeMap::new(),
+            metadata: call.metadata(),
         };
         let mut headers = encryption_headers(&content.kms_key);
         headers.push(("etag", content.etag.clone()));
@@ -303,6 +320,22 @@ fn check_key(keys: &Kms, key: &str) -> Result<(), Failure> {
 
 type Headers = Vec<(&'static str, String)>;
 
+/// An answer that describes an object: with its user metadata.
+fn describe(version: &Version, content: &Content, headers: &[(&'static str, String)]) -> Response {
+    let all = content_headers(version, content);
+    let mut answer = respond(200, &[&all, headers].concat(), Vec::new());
+    for (name, value) in &content.metadata {
+        // It came in as a header, so it can be one again.
+        if let (Ok(name), Ok(value)) = (
+            format!("{METADATA}{name}").parse::<http::HeaderName>(),
+            value.parse(),
+        ) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}
+
 fn respond(status: u16, headers: &[(&'static str, String)], body: Vec<u8>) -> Response {
     let headers = headers.iter();
     let headers: Vec<_> = headers
@@ -321,8 +354,6 @@ fn content_headers(version: &Version, content: &Content) -> Headers {
         ("last-modified", http_date(version.written_at)),
         ("x-amz-version-id", version.id.clone()),
     ]);
-    let metadata = content.metadata.iter();
-    headers.extend(metadata.map(|(name, value)| (*name, value.clone())));
     headers
 }
 

@@ -37,15 +37,15 @@ pub struct Content {
     media_type: String,
     /// CRC-32, if it was uploaded with one.
     checksum: Option<String>,
-    /// The user's, by the names of their headers: `x-amz-meta-...`.
-    metadata: BTreeMap<&'static str, String>,
+    /// User metadata, by name.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Version {
-    /// One of the user's metadata, by its header.
-    pub fn metadata(&self, header: &str) -> Option<&str> {
+    /// One of the user's metadata, by its name.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
         let metadata = &self.content.as_ref()?.metadata;
-        metadata.get(header).map(String::as_str)
+        metadata.get(name).map(String::as_str)
     }
 }
 
@@ -90,11 +90,11 @@ impl S3 {
     }
 
     /// Gives an object's newest version metadata, as if it had been uploaded with that.
-    pub fn describe(&mut self, bucket: &str, key: &str, header: &'static str, value: &str) {
+    pub fn describe(&mut self, bucket: &str, key: &str, name: &str, value: &str) {
         let versions = self.bucket(bucket).get_mut(key);
         let newest = versions.and_then(|versions| versions.last_mut()?.content.as_mut());
         if let Some(content) = newest {
-            content.metadata.insert(header, value.to_owned());
+            content.metadata.insert(name.to_owned(), value.to_owned());
         }
     }
 
@@ -102,6 +102,16 @@ impl S3 {
     pub fn get(&self, bucket: &str, key: &str) -> Option<&[u8]> {
         self.newest(bucket, key)
             .map(|content| content.body.as_slice())
+    }
+
+    /// Writes an object again as another is, its metadata included; whether that other is there.
+    pub fn copy(&mut self, bucket: &str, from: &str, to: &str, now: Timestamp) -> bool {
+        let Some(mut content) = self.newest(bucket, from).cloned() else {
+            return false;
+        };
+        content.etag = self.next_etag();
+        self.write(bucket, to, Some(content), now);
+        true
     }
 
     /// Deletes an object, which leaves a delete marker; the marker's version id.
@@ -137,7 +147,7 @@ impl S3 {
             .map_or(&[], Vec::as_slice)
     }
 
-    fn newest(&self, bucket: &str, key: &str) -> Option<&Content> {
+    pub(crate) fn newest(&self, bucket: &str, key: &str) -> Option<&Content> {
         self.versions(bucket, key).last()?.content.as_ref()
     }
 
