@@ -79,13 +79,13 @@ explain() {
   local device size mount
   case $(<"$WORK/output") in
     *[Nn]'o space left'* | *'more space needed'* | *'enough free space'*)
-      read -r device size mount < <(df --human-readable --output=source,size,target /var/lib | tail -n 1)
+      read -r device size mount < <(df --human-readable --output=source,size,target /var/lib/docker /var/lib 2>/dev/null | sed -n 2p)
       echo "no space left on device $device ($size, mounted at $mount); raise DiskGiB" ;;
     *DisabledException* | *KMSInvalidState*)
       echo "the KMS key is disabled or to be deleted; enable it, then deploy again" ;;
     *NoSuch*) echo "it was deleted; upload it again, or deploy another release" ;;
     *'logging driver'*)
-      echo "it cannot log: may the InstanceRole write to /exuvia/$app/$environment?" ;;
+      echo "the log driver does not start; see what it lacks, or change LogDriver" ;;
     *AccessDenied*) echo "access denied; it was deleted, or the InstanceRole or the KMS key's policy does not allow it" ;;
     *'locate credentials'*) echo "the instance has no role; name the InstanceProfile in the launch template" ;;
     *'exec format error'*) echo "a program in it is for another architecture than this instance's $(uname -m)" ;;
@@ -98,7 +98,7 @@ explain() {
 
 # --- Who it is ---
 
-# (`type -P` tells whether the program is there; this function always is.)
+# Whether the program is there, `type -P` tells.
 aws() { command aws "$@" --cli-connect-timeout 10; }
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html
@@ -124,7 +124,7 @@ identify() {
 
 # field PATH [FILE]: a value of the manifest, or of another file of JSON; nothing if it is not there.
 field() {
-  python3 - "$WORK/${2:-manifest}" "$1" <<'PYTHON'
+  python3 -I -S - "$WORK/${2:-manifest}" "$1" <<'PYTHON'
 import json, sys
 value = json.load(open(sys.argv[1]))
 for name in sys.argv[2].split("."):
@@ -181,7 +181,7 @@ update() {
   if command -v dnf; then
     timeout --kill-after 30 "$UPDATE_SECONDS" dnf --assumeyes --quiet --releasever=latest --security upgrade
   else
-    # Cut off in the middle, it would keep docker from being installed.
+    # What is cut off keeps docker from being installed.
     timeout --kill-after 30 "$UPDATE_SECONDS" sh -c 'apt-get -o DPkg::Lock::Timeout=60 --quiet update &&
       { command -v unattended-upgrade || apt-get --quiet --yes install unattended-upgrades; } && unattended-upgrade' ||
       { dpkg --configure -a && false; }

@@ -1,4 +1,4 @@
-"""Copies infra/boot.sh and infra/build.sh into the launch templates' user data, where they must stand verbatim."""
+"""Copies infra/boot.sh and infra/build.sh into the launch templates' user data, but for their comments: it is short."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,11 @@ indent = " " * 12
 
 
 def embed(script, template):
-    lines = (infra / script).open()
-    text = "".join(indent + line if line.strip() else line for line in lines)
+    lines = (infra / script).read_text().splitlines()
+    # What the script is stays at its top.
+    top = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    lines = lines[:top] + [line for line in lines[top:] if not re.match(r"\s*#", line)]
+    text = "".join(indent + line + "\n" if line.strip() else "\n" for line in lines)
     template = infra / template
     copied, found = re.subn(
         r"(Fn::Base64: \|\n)(?:" + indent + r".*\n|\n(?=(?:\n)*" + indent + r"))*",

@@ -13,6 +13,7 @@ use exuvia_core::build::{BuildId, METADATA_BUILD};
 use exuvia_core::config::{self, Changes, InvalidConfig};
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::hex;
+use exuvia_core::target::Architecture;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio_util::io::SyncIoBridge;
@@ -137,21 +138,30 @@ impl Artifacts {
         })
     }
 
-    /// Reads an artifact to its end: that it is an image, and the digest of its bytes.
-    pub async fn inspect(&self, object: &Object) -> Result<Pinned, StepError> {
+    /// Reads an artifact to its end: that it is an image, that `instances` run it (any, if it is not told), and the
+    /// digest of its bytes.
+    pub async fn inspect(
+        &self,
+        object: &Object,
+        instances: Option<Architecture>,
+    ) -> Result<Pinned, StepError> {
         let body = self.get(object).await?;
         let reader = SyncIoBridge::new(body.into_async_read());
         let inspected = run_blocking(move || inspect_all(reader)).await?;
+        let invalid = |problem| StepError::InvalidArtifact {
+            key: object.key.clone(),
+            problem,
+        };
         let inspected: Inspection = inspected.map_err(|error| match error {
-            InspectError::NotAnImage(problem) => StepError::InvalidArtifact {
-                key: object.key.clone(),
-                problem,
-            },
+            InspectError::NotAnImage(problem) => invalid(problem),
             InspectError::Read(error) => StepError::AwsUnavailable {
                 action: format!("GetObject {}", object.key),
                 problem: error.to_string(),
             },
         })?;
+        if let Some(instances) = instances {
+            inspected.image.check_runs_on(instances).map_err(invalid)?;
+        }
         Ok(self.pin(object, inspected.sha256))
     }
 

@@ -85,7 +85,7 @@ pub struct Recovery {
 #[serde(rename_all = "camelCase")]
 pub struct BootReport {
     pub instance_id: String,
-    /// What it was doing: `download`, `verify`, `load`, `configure` or `run`.
+    /// What it was doing: `prepare` (the system), `download`, `verify`, `load`, `configure` or `run`.
     pub step: String,
     /// One sentence a person can act on.
     pub error: String,
@@ -113,7 +113,7 @@ impl BootReport {
             "instance {} could not {} the release: {}{}",
             clean(&self.instance_id, 32),
             clean(&self.step, 16),
-            clean(&self.error, 300),
+            clean(&self.error, 400),
             last.unwrap_or_default()
         )
     }

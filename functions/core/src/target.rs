@@ -1,6 +1,8 @@
 //! The target: what a platform engineer has set up for one app in one environment, and how it is to be deployed
 //! to. Written by `infra/app.yaml` as the SSM parameter `/exuvia/<app>/<environment>`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::Place;
@@ -19,10 +21,74 @@ pub struct Target {
     pub launch_template: LaunchTemplate,
     /// The port that the app listens on.
     pub port: u16,
+    /// The instances' processor; an image for another is refused. Targets from before it was told have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// Whether an instance installs its system's security updates before it runs the app.
+    #[serde(default = "yes")]
+    pub security_updates: bool,
+    #[serde(default)]
+    pub log_driver: LogDriver,
     pub health_check: HealthCheck,
     pub capacity: CapacityLimits,
     pub strategy: Strategy,
     pub timeouts: Timeouts,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A processor, in the words of EC2 and Lambda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Architecture {
+    #[serde(rename = "arm64")]
+    Arm64,
+    #[serde(rename = "x86_64")]
+    X86_64,
+}
+
+impl Architecture {
+    /// Whether it runs an image that says it is for `image`, which is in Go's words (`amd64`) or, from some tools, in
+    /// those of `uname`. An image that does not say may be for any.
+    ///
+    /// As docker sees it, but for 32-bit ARM, which only some of EC2's ARM processors run:
+    /// <https://github.com/containerd/platforms/blob/main/compare.go>.
+    pub fn runs(self, image: &str) -> bool {
+        let runs: &[&str] = match self {
+            Self::Arm64 => &["arm64", "aarch64"],
+            Self::X86_64 => &["amd64", "x86_64", "x86-64", "386", "i386"],
+        };
+        image.is_empty() || runs.contains(&image.to_ascii_lowercase().as_str())
+    }
+
+    /// What `docker build --platform` takes.
+    pub fn platform(self) -> &'static str {
+        match self {
+            Self::Arm64 => "linux/arm64",
+            Self::X86_64 => "linux/amd64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Arm64 => "arm64",
+            Self::X86_64 => "x86_64",
+        })
+    }
+}
+
+/// Where docker writes what the app prints, by docker's name for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogDriver {
+    /// CloudWatch Logs.
+    #[default]
+    AwsLogs,
+    /// The instance's own.
+    Syslog,
 }
 
 /// What a request must look like to be the app's: any of the hosts (if there are any) and any of the paths.
@@ -289,7 +355,61 @@ mod tests {
     }
 
     #[test]
+    fn a_target_from_before_a_field_was_there_is_read() {
+        let target = Target::parse(&place(), &example().to_string()).unwrap();
+        assert_eq!(target.architecture, None);
+        assert!(target.security_updates);
+        assert_eq!(target.log_driver, LogDriver::AwsLogs);
+
+        let mut json = example();
+        json["architecture"] = json!("x86_64");
+        json["securityUpdates"] = json!(false);
+        json["logDriver"] = json!("syslog");
+        let target = Target::parse(&place(), &json.to_string()).unwrap();
+        assert_eq!(target.architecture, Some(Architecture::X86_64));
+        // infra/boot.sh reads them from the manifest by these names.
+        let written = serde_json::to_value(&target).unwrap();
+        for field in ["architecture", "securityUpdates", "logDriver"] {
+            assert_eq!(written[field], json[field], "{field}");
+        }
+    }
+
+    #[test]
+    fn an_architecture_runs_images_by_any_of_its_names() {
+        let names = [
+            "arm64", "aarch64", "amd64", "x86_64", "386", "arm", "riscv64", "",
+        ];
+        let runs = |architecture: Architecture| names.map(|name| architecture.runs(name));
+        let arm64 = [true, true, false, false, false, false, false, true];
+        assert_eq!(runs(Architecture::Arm64), arm64);
+        let x86_64 = [false, false, true, true, true, false, false, true];
+        assert_eq!(runs(Architecture::X86_64), x86_64);
+    }
+
+    #[test]
     fn a_bad_target_is_refused_by_the_fields_name() {
+        for (field, value, says) in [
+            (
+                "architecture",
+                "amd64",
+                "architecture cannot be read: unknown variant `amd64`, expected `arm64` or `x86_64`",
+            ),
+            (
+                "logDriver",
+                "journald",
+                "logDriver cannot be read: unknown variant `journald`, expected `awslogs` or `syslog`",
+            ),
+            (
+                "securityUpdates",
+                "yes",
+                "securityUpdates cannot be read: invalid type: string \"yes\", expected a boolean",
+            ),
+        ] {
+            let mut json = example();
+            json[field] = json!(value);
+            let error = Target::parse(&place(), &json.to_string()).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
         for (pointer, value, says) in [
             (
                 "/capacity/min",

@@ -58,7 +58,9 @@ impl Handler {
             deploy.recovers = Some(self.cut_off(&place, execution, by_person).await?);
             return Ok(deploy);
         }
-        deploy.target = Some(self.targets.get(&place).await?);
+        let target = self.targets.get(&place).await?;
+        let architecture = target.architecture;
+        deploy.target = Some(target);
         self.keys.check_enabled(&self.key_arn).await?;
         match source {
             Source::Artifact {
@@ -76,12 +78,12 @@ impl Handler {
                 if deploy.automatic {
                     deploy.since = object.uploaded_at;
                 }
-                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
                 deploy.version = Some(version);
             }
             Source::Version(version) => {
                 let object = self.newest(&place, &version).await?;
-                deploy.artifact = Some(self.artifacts.inspect(&object).await?);
+                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
                 deploy.version = Some(version);
             }
             Source::Release(release) => {

@@ -51,20 +51,20 @@ impl Image {
 
     /// An image whose command is a program that is not in it.
     pub fn without_its_program() -> Self {
-        let config = r#"{"architecture":"amd64","os":"linux","config":{"Cmd":["/missing"]},"rootfs":{"type":"layers","diff_ids":[]}}"#;
-        Self::of_files(&[
-            ("layer.tar", &tar_of(&[("readme", b"nothing to run")])),
-            ("config.json", config.as_bytes()),
-            (
-                "manifest.json",
-                br#"[{"Config":"config.json","RepoTags":null,"Layers":["layer.tar"]}]"#,
-            ),
-        ])
+        Self::of_config(r#"{"os":"linux","config":{"Cmd":["/missing"]}}"#)
     }
 
     /// An image that says nothing of what to run.
     pub fn without_command() -> Self {
-        let config = r#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+        Self::of_config(r#"{"os":"linux","config":{}}"#)
+    }
+
+    /// An image for a processor that no instance has.
+    pub fn for_another_machine() -> Self {
+        Self::of_config(r#"{"architecture":"s390x","os":"linux","config":{"Cmd":["/hello"]}}"#)
+    }
+
+    fn of_config(config: &str) -> Self {
         Self::of_files(&[
             ("layer.tar", &tar_of(&[("readme", b"nothing to run")])),
             ("config.json", config.as_bytes()),

@@ -1,9 +1,10 @@
-//! An instance that has just been launched: its tags, what S3 holds for it, and what docker will do.
+//! An instance that has just been launched: its tags, what the ledger and S3 hold for it, and what docker will do.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -11,36 +12,53 @@ use sha2::{Digest as _, Sha256};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// What the script uses of a real system.
-const REAL: [&str; 20] = [
+/// What the script, or a stand-in, uses of a real system.
+const REAL: [&str; 32] = [
+    "base64",
     "basename",
     "bash",
     "cat",
+    "chmod",
     "cp",
     "cut",
     "date",
+    "df",
     "dirname",
     "env",
     "grep",
     "head",
+    "install",
     "ln",
     "mkdir",
+    "mkfifo",
+    "od",
+    "openssl",
     "python3",
     "rm",
     "sed",
     "sh",
     "sha256sum",
+    "sort",
     "tail",
     "tee",
     "timeout",
+    "tr",
+    "true",
+    "wc",
+    "xargs",
 ];
 
-pub(crate) const AMAZON_LINUX: [&str; 3] = ["aws", "curl", "dnf"];
-pub(crate) const DEBIAN: [&str; 3] = ["apt-get", "curl", "unattended-upgrade"];
+pub(crate) const AMAZON_LINUX: [&str; 4] = ["aws", "curl", "dnf", "docker"];
+pub(crate) const DEBIAN: [&str; 4] = ["apt-get", "curl", "dpkg", "unattended-upgrade"];
+
+pub(crate) const SIGNING_KEY: &str = "arn:aws:kms:eu-central-1:1:key/pipeline";
+const MANIFEST: &str = "s3/the-ledger/hello/qa/releases/000042.json";
 
 pub(crate) struct Instance {
     world: PathBuf,
     manifest: Value,
+    /// The file of the private key that the manifest is signed with.
+    signed_with: Option<&'static str>,
 }
 
 /// What came of its boot.
@@ -54,6 +72,29 @@ pub(crate) struct Boot {
     pub(crate) report: Option<Value>,
     /// The environment file, and its mode.
     pub(crate) environment: Option<(String, u32)>,
+    /// What docker was given to load last.
+    pub(crate) loaded: Option<Vec<u8>>,
+}
+
+impl Boot {
+    /// The first command that begins so; empty if there is none.
+    pub(crate) fn call(&self, start: &str) -> &str {
+        let mut calls = self.calls.lines();
+        calls
+            .find(|call| call.starts_with(start))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn count(&self, start: &str) -> usize {
+        let calls = self.calls.lines();
+        calls.filter(|call| call.starts_with(start)).count()
+    }
+
+    /// Where a command is among all; the first that contains this.
+    pub(crate) fn position(&self, part: &str) -> usize {
+        let position = self.calls.lines().position(|call| call.contains(part));
+        position.unwrap_or_else(|| panic!("no {part} in {}", self.calls))
+    }
 }
 
 impl Instance {
@@ -67,11 +108,15 @@ impl Instance {
             "schema": 1, "app": "hello", "environment": "qa", "release": 42, "version": "3f2a1c",
             "target": {"port": 8080},
         });
-        let instance = Self { world, manifest };
+        let instance = Self {
+            world,
+            manifest,
+            signed_with: Some("pipeline"),
+        };
         for name in system {
             instance.provide(name);
         }
-        for name in ["systemctl", "sleep"] {
+        for name in ["systemctl", "sleep", "journalctl", "uname"] {
             instance.provide(name);
         }
         for name in REAL {
@@ -80,18 +125,55 @@ impl Instance {
         instance
             .write("metadata/instance-id", "i-0abc")
             .write("metadata/placement/region", "eu-central-1")
-            .write("metadata/tags/instance/exuvia:app", "hello")
-            .write("metadata/tags/instance/exuvia:environment", "qa")
-            .write("metadata/tags/instance/exuvia:release", "42")
-            .write("metadata/tags/instance/exuvia:ledger", "the-ledger")
+            .tagged("aws:autoscaling:groupName", "hello-qa-000042")
+            .tagged("exuvia:app", "hello")
+            .tagged("exuvia:environment", "qa")
+            .tagged("exuvia:release", "42")
+            .tagged("exuvia:ledger", "the-ledger")
+            .tagged("exuvia:signing-key", SIGNING_KEY)
+            .key("pipeline")
             .pins("artifact", "hello/qa/3f2a1c.tar.gz", "the image")
+            .write("uname.prints", "aarch64\n")
             .docker("load", "Loaded image: hello:3f2a1c\n")
-            .docker("inspect", "[{}]\n")
+            .docker("image-inspect", "sha256:1 arm64\n")
+            .docker("run", "c0ffee\n")
+            .docker("container-inspect", "[{}]\n")
+    }
+
+    pub(crate) fn tagged(self, name: &str, value: &str) -> Self {
+        self.write(&format!("metadata/tags/instance/{name}"), value)
+    }
+
+    pub(crate) fn untagged(self, name: &str) -> Self {
+        self.without(&format!("metadata/tags/instance/{name}"))
+    }
+
+    /// The manifest says so.
+    pub(crate) fn manifest(mut self, pointer: &str, value: Value) -> Self {
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        self.manifest.pointer_mut(parent).unwrap()[field] = value;
+        self
+    }
+
+    /// The manifest is signed with another key than the instance is told, or not at all.
+    pub(crate) fn signed_with(mut self, key: Option<&'static str>) -> Self {
+        self.signed_with = key;
+        self
+    }
+
+    /// A key of KMS, that instances may verify with.
+    pub(crate) fn key(self, name: &str) -> Self {
+        let private = self.path(&format!("private/{name}"));
+        let public = self.path(&format!("keys/{name}"));
+        let pem = openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"]);
+        fs::write(&private, pem).unwrap();
+        fs::write(public, openssl(&["ec", "-pubout", "-in", text(&private)])).unwrap();
+        self
     }
 
     /// The manifest pins these bytes, and S3 has them.
-    pub(crate) fn pins(mut self, name: &str, key: &str, bytes: &str) -> Self {
-        let sha256 = format!("{:x}", Sha256::digest(bytes));
+    pub(crate) fn pins(mut self, name: &str, key: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let sha256 = format!("{:x}", Sha256::digest(&bytes));
         self.manifest[name] =
             json!({"bucket": "artifacts", "key": key, "versionId": "v1", "sha256": sha256});
         self.write(&format!("s3/artifacts/{key}@v1"), bytes)
@@ -106,7 +188,7 @@ impl Instance {
             .docker(command, prints)
     }
 
-    pub(crate) fn write(self, path: &str, text: &str) -> Self {
+    pub(crate) fn write(self, path: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.path(path);
         fs::write(path, text).unwrap();
         self
@@ -117,14 +199,35 @@ impl Instance {
         self
     }
 
-    pub(crate) fn boots(self) -> Boot {
-        let manifest = self.path("s3/the-ledger/hello/qa/releases/000042.json");
-        if !self.world.join("no-manifest").exists() {
-            fs::write(manifest, self.manifest.to_string()).unwrap();
+    pub(crate) fn boots(&self) -> Boot {
+        self.boots_after(|_| ())
+    }
+
+    /// Signs the manifest, lets something happen to it, and boots.
+    pub(crate) fn boots_after(&self, change: impl FnOnce(&mut String)) -> Boot {
+        let mut manifest = self.manifest.to_string();
+        let file = self.path(MANIFEST);
+        if let Some(key) = self.signed_with {
+            fs::write(&file, &manifest).unwrap();
+            let private = self.path(&format!("private/{key}"));
+            let signed = openssl(&["dgst", "-sha256", "-sign", text(&private), text(&file)]);
+            let raw = self.path("signature");
+            fs::write(&raw, signed).unwrap();
+            let signature = openssl(&["base64", "-A", "-in", text(&raw)]);
+            let metadata = json!({"signature": String::from_utf8(signature).unwrap()}).to_string();
+            fs::write(file.with_extension("json.metadata"), metadata).unwrap();
         }
-        if self.world.join("path/aws").exists() {
-            self.provide_once("docker");
+        change(&mut manifest);
+        if !manifest.is_empty() {
+            fs::write(file, manifest).unwrap();
+        } else if file.exists() {
+            fs::remove_file(file).unwrap();
         }
+        self.runs_the_script()
+    }
+
+    fn runs_the_script(&self) -> Boot {
+        let _ = fs::remove_file(self.path("calls"));
         let output = Command::new(real("bash"))
             .arg(Path::new(REPOSITORY).join("infra/boot.sh"))
             .env_clear()
@@ -136,15 +239,11 @@ impl Instance {
             .output()
             .unwrap();
         let text = |path: &str| fs::read_to_string(self.world.join(path)).ok();
-        let mode = || {
-            Some(
-                fs::metadata(self.world.join("work/env"))
-                    .ok()?
-                    .permissions()
-                    .mode()
-                    & 0o777,
-            )
+        let mode = |path: &str| {
+            let metadata = fs::metadata(self.world.join(path)).ok()?;
+            Some(metadata.permissions().mode() & 0o777)
         };
+        assert_eq!(mode("work"), Some(0o700));
         Boot {
             succeeded: output.status.success(),
             console: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
@@ -152,13 +251,8 @@ impl Instance {
             report: text("s3/the-ledger/hello/qa/boot/000042/i-0abc.json").map(|report| {
                 serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}"))
             }),
-            environment: text("work/env").zip(mode()),
-        }
-    }
-
-    fn provide_once(&self, name: &str) {
-        if !self.world.join("path").join(name).exists() {
-            self.provide(name);
+            environment: text("work/env").zip(mode("work/env")),
+            loaded: fs::read(self.world.join("loaded")).ok(),
         }
     }
 
@@ -191,14 +285,26 @@ fn stand_in(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn openssl(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}: {output:?}");
+    output.stdout
+}
+
 fn real(program: &str) -> PathBuf {
     // Where versions of Python are managed, what is on PATH is only a script that looks for one.
     if program == "python3" {
-        let output = Command::new(program)
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output()
-            .unwrap();
-        return PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+            let mut python = Command::new("python3");
+            python.args(["-c", "import sys; print(sys.executable)"]);
+            let output = python.output().unwrap();
+            PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+        });
+        return PYTHON.clone();
     }
     let path = std::env::var_os("PATH").unwrap();
     let mut files = std::env::split_paths(&path).map(|directory| directory.join(program));

@@ -4,4 +4,10 @@
 #[cfg(test)]
 mod boot;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod image;
+#[cfg(test)]
 mod instance;
+#[cfg(test)]
+mod signature;

@@ -6,7 +6,8 @@ use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
 use exuvia_core::build::builder::Builder;
 use exuvia_core::target::{
-    CapacityLimits, Conditions, HealthCheck, LaunchTemplate, Strategy, Target, Timeouts,
+    Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
+    Target, Timeouts,
 };
 use jiff::Timestamp;
 
@@ -247,6 +248,9 @@ fn target(listener_arn: &str) -> Target {
             version: 1,
         },
         port: 8080,
+        architecture: Some(Architecture::Arm64),
+        security_updates: true,
+        log_driver: LogDriver::AwsLogs,
         health_check: HealthCheck {
             path: "/".to_owned(),
             interval_seconds: 10,

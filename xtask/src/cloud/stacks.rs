@@ -16,6 +16,12 @@ use crate::{compile, image, process, tools};
 const CODE_BUCKET: &str = "local-code";
 /// The pipeline's template with its functions uploaded, in the local AWS's directory.
 pub(crate) const PACKAGED: &str = "packaged.yaml";
+/// This machine's, in the templates' words: functions and apps run on it.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
 pub(crate) const PIPELINE_STACK: &str = "exuvia";
 
 /// The outputs of the pipeline's stack.
@@ -66,6 +72,7 @@ impl App {
             ("Priority", self.priority.to_string()),
             ("VpcId", network.vpc.clone()),
             ("Subnets", network.subnets.join(",")),
+            ("Architecture", ARCHITECTURE.to_owned()),
             ("AmiId", network.ami_parameter.clone()),
             ("HealthCheckPath", "/health".to_owned()),
         ];
@@ -124,12 +131,7 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     );
     process::output(package, "aws cloudformation package").await?;
 
-    let architecture = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "x86_64"
-    };
-    let parameters = [format!("Architecture={architecture}")];
+    let parameters = [format!("Architecture={ARCHITECTURE}")];
     deploy(state, PIPELINE_STACK, &packaged, &parameters).await?;
     let pipeline = outputs(state).await?;
     encrypt_buckets(state, &pipeline).await?;

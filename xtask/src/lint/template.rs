@@ -33,7 +33,7 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
             permissions(pipeline, aws),
         ),
         (
-            "the user data in infra/app.yaml is infra/boot.sh, that in infra/builder.yaml infra/build.sh",
+            "the user data in infra/app.yaml is infra/boot.sh, that in infra/builder.yaml infra/build.sh, and both are short enough",
             instances.iter().flat_map(user_data).collect(),
         ),
         (
@@ -235,32 +235,41 @@ fn calls(source: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The copy is without comments, but for those at the top that say what the script is.
 fn user_data(instances: &Instances) -> Vec<String> {
     let Instances {
+        name,
         script,
         script_name,
         template,
-        ..
     } = instances;
     let copy = &template["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
         ["Fn::Base64"];
     let copy = copy.as_str().unwrap_or_default();
+    let mut in_code = false;
+    let expected: Vec<&str> = script
+        .split_inclusive('\n')
+        .filter(|line| {
+            in_code |= !line.starts_with('#');
+            !in_code || !line.trim_start().starts_with('#')
+        })
+        .collect();
+    let copied: Vec<&str> = copy.split_inclusive('\n').collect();
     let mut findings = Vec::new();
-    if copy != script {
-        let same = copy
-            .lines()
-            .zip(script.lines())
-            .take_while(|(copy, script)| copy == script)
+    if expected != copied {
+        let pairs = expected.iter().zip(&copied);
+        let same = pairs
+            .take_while(|(expected, copied)| expected == copied)
             .count();
         findings.push(format!(
-            "they differ from line {} of infra/{script_name} on: run `python3 xtask/python/embed_boot.py`",
+            "infra/{name}.yaml: it differs from line {} of the user data on: run `python3 xtask/python/embed_boot.py`",
             same + 1
         ));
     }
-    if script.len() > USER_DATA_BYTES {
+    if copy.len() > USER_DATA_BYTES {
         findings.push(format!(
-            "infra/{script_name} has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten it",
-            script.len()
+            "the user data has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten infra/{script_name}",
+            copy.len()
         ));
     }
     findings
@@ -449,16 +458,21 @@ mod tests {
     fn the_user_data_is_the_script() {
         let app = |data: &str| json!({"Resources": {"LaunchTemplate": {"Properties": {"LaunchTemplateData": {"UserData": {"Fn::Base64": data}}}}}});
         assert_eq!(user_data(&instances(app("a\nb\n"), "a\nb\n")), [""; 0]);
+        let commented = "#!\n# top\na\n# why\n  # why\nb # c\n\n";
+        assert_eq!(
+            user_data(&instances(app("#!\n# top\na\nb # c\n\n"), commented)),
+            [""; 0]
+        );
         assert_eq!(
             user_data(&instances(app("a\nc\n"), "a\nb\n")),
             [
-                "they differ from line 2 of infra/boot.sh on: run `python3 xtask/python/embed_boot.py`"
+                "infra/app.yaml: it differs from line 2 of the user data on: run `python3 xtask/python/embed_boot.py`"
             ]
         );
         let long = "#".repeat(USER_DATA_BYTES + 1);
         assert_eq!(
             user_data(&instances(app(&long), &long)),
-            ["infra/boot.sh has 16385 bytes, EC2 takes 16384: shorten it"]
+            ["the user data has 16385 bytes, EC2 takes 16384: shorten infra/boot.sh"]
         );
     }
 

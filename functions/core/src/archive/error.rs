@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Compression;
+use crate::target::Architecture;
 
 /// Why nothing is known to be a good image.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,14 @@ pub enum NotAnImage {
     UnreadableMetadata { path: String, why: String },
     #[error("the image is for the operating system {os}; build it for linux")]
     UnsupportedOs { os: String },
+    #[error(
+        "the image is for another architecture: it is for {found}, and the instances are {instances}; build it with `docker build --platform {}`, or change Architecture, AmiId and InstanceType in the app's stack",
+        instances.platform()
+    )]
+    OtherArchitecture {
+        found: String,
+        instances: Architecture,
+    },
     #[error(
         "the archive's metadata is too large at {path}: one JSON file may have 4 MiB, all together 32 MiB, in at most 10000 entries"
     )]

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use super::compression::Compression;
 use super::contents::Contents;
 use super::error::{NotAnImage, shown};
+use crate::target::Architecture;
 
 /// An image: how it is to be run, and where its layers are.
 ///
@@ -51,6 +52,17 @@ impl Image {
             .iter()
             .chain(&self.command)
             .map(String::as_str)
+    }
+
+    /// Refuses an image that `instances` cannot run.
+    pub fn check_runs_on(&self, instances: Architecture) -> Result<(), NotAnImage> {
+        if instances.runs(&self.architecture) {
+            return Ok(());
+        }
+        Err(NotAnImage::OtherArchitecture {
+            found: shown(&self.architecture),
+            instances,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::*;
+use crate::target::Architecture;
 
 const PLENTY: u64 = 1 << 30;
 
@@ -52,6 +53,30 @@ fn reads_what_docker_before_25_writes() {
             stop_signal: Some("SIGINT".into()),
             layers: vec![linked.clone(), linked],
         }
+    );
+}
+
+#[test]
+fn an_image_for_another_architecture_is_refused_in_these_words() {
+    let says = "the image is for another architecture: it is for amd64, and the instances are arm64; build it with \
+                `docker build --platform linux/arm64`, or change Architecture, AmiId and InstanceType in the app's stack";
+    for (found, instances, refused) in [
+        ("arm64", Architecture::Arm64, None),
+        ("amd64", Architecture::X86_64, None),
+        ("amd64", Architecture::Arm64, Some(says)),
+    ] {
+        let image = inspected(&docker_with(|config| config["architecture"] = json!(found))).image;
+        let checked = image
+            .check_runs_on(instances)
+            .map_err(|why| why.to_string());
+        assert_eq!(checked.err().as_deref(), refused, "{found}");
+    }
+    let unsaid = docker_with(|config| {
+        config.as_object_mut().unwrap().remove("architecture");
+    });
+    assert_eq!(
+        inspected(&unsaid).image.check_runs_on(Architecture::X86_64),
+        Ok(())
     );
 }
 

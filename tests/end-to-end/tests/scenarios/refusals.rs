@@ -27,6 +27,11 @@ async fn what_is_no_image_is_refused() {
             Image::without_command().bytes,
             "neither ENTRYPOINT nor CMD",
         ),
+        (
+            "machine",
+            Image::for_another_machine().bytes,
+            "for another architecture: it is for s390x",
+        ),
     ] {
         let deploy = app.upload(version, &Image::of_bytes(&bytes)).await;
         assert_eq!(deploy.end().await, "Rejected", "{version}");
