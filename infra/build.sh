@@ -8,7 +8,6 @@
 # Whatever comes of it is reported in the ledger, where the build's execution reads it, and on the instance's console.
 # The functions that infra/boot.sh has as well are the same there; `cargo xtask lint` compares them.
 set -Eeuo pipefail
-umask 077
 
 readonly WORK=${EXUVIA_DIRECTORY:-/run/exuvia}
 # On the disk: what is too large for memory.

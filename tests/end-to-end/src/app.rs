@@ -1,5 +1,6 @@
 //! An app in an environment: made, deployed to and looked at as its owner would.
 
+mod builds;
 mod seen;
 mod simulated;
 
@@ -39,51 +40,37 @@ impl App {
         let config = config().await;
         let place = Place::new(name, ENVIRONMENT).unwrap();
         let host = format!("{name}.{ENVIRONMENT}.localhost");
-        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/app.yaml");
         // Before hello's rule, which matches every host; another for each name that the scenarios use.
         let priority = 1 + name
             .bytes()
             .fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 797);
-        let deployed = Command::new("aws")
-            .args([
-                "cloudformation",
-                "deploy",
-                "--template-file",
-                template,
-                "--no-fail-on-empty-changeset",
-            ])
-            .args([
-                "--stack-name",
-                &format!("exuvia-{name}-{ENVIRONMENT}"),
-                "--capabilities",
-                "CAPABILITY_IAM",
-            ])
-            .arg("--parameter-overrides")
-            .args([
-                format!("App={name}"),
-                format!("Environment={ENVIRONMENT}"),
-                format!("HostNames={host}"),
-            ])
-            .arg(format!("Priority={priority}"))
-            .arg(format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")))
-            .arg(format!("VpcId={}", setting("EXUVIA_VPC_ID")))
-            .arg(format!("Subnets={}", setting("EXUVIA_SUBNETS")))
-            .arg(format!("AmiId={}", setting("EXUVIA_AMI_ID")))
-            .args([
-                "HealthCheckPath=/health",
-                "HealthCheckInterval=10",
-                "HealthCheckTimeout=5",
-            ])
-            .args(["MinSize=2", "MaxSize=4", "InitialSize=2"])
-            .args(["BakeSeconds=40", "BootSeconds=120", "DrainSeconds=20"])
-            .output()
-            .await
-            .unwrap();
-        assert!(
-            deployed.status.success(),
-            "{}",
-            String::from_utf8_lossy(&deployed.stderr)
-        );
+        let parameters = [
+            format!("App={name}"),
+            format!("Environment={ENVIRONMENT}"),
+            format!("HostNames={host}"),
+            format!("Priority={priority}"),
+            format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")),
+            format!("VpcId={}", setting("EXUVIA_VPC_ID")),
+            format!("Subnets={}", setting("EXUVIA_SUBNETS")),
+            format!("AmiId={}", setting("EXUVIA_AMI_ID")),
+        ];
+        let fixed = [
+            "HealthCheckPath=/health",
+            "HealthCheckInterval=10",
+            "HealthCheckTimeout=5",
+            "MinSize=2",
+            "MaxSize=4",
+            "InitialSize=2",
+            "BakeSeconds=40",
+            "BootSeconds=120",
+            "DrainSeconds=20",
+        ];
+        let parameters: Vec<String> = parameters
+            .into_iter()
+            .chain(fixed.map(str::to_owned))
+            .collect();
+        let stack = format!("exuvia-{name}-{ENVIRONMENT}");
+        deploy_stack("app.yaml", &stack, &parameters).await;
 
         let sqs = aws_sdk_sqs::Client::new(&config);
         let queue = sqs
@@ -227,10 +214,15 @@ impl App {
     }
 
     async fn executions(&self) -> Vec<String> {
+        self.executions_of("EXUVIA_STATE_MACHINE_ARN").await
+    }
+
+    /// The executions of the state machine that a setting names.
+    async fn executions_of(&self, state_machine: &str) -> Vec<String> {
         let mut pages = self
             .sfn
             .list_executions()
-            .state_machine_arn(setting("EXUVIA_STATE_MACHINE_ARN"))
+            .state_machine_arn(setting(state_machine))
             .into_paginator()
             .items()
             .send();
@@ -328,4 +320,23 @@ impl App {
             .await
             .unwrap();
     }
+}
+
+/// Deploys a template of `infra/`, as its owner would.
+async fn deploy_stack(template: &str, stack: &str, parameters: &[String]) {
+    let infra = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra");
+    let deployed = Command::new("aws")
+        .args(["cloudformation", "deploy", "--no-fail-on-empty-changeset"])
+        .args(["--template-file", &format!("{infra}/{template}")])
+        .args(["--stack-name", stack, "--capabilities", "CAPABILITY_IAM"])
+        .arg("--parameter-overrides")
+        .args(parameters)
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        deployed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&deployed.stderr)
+    );
 }
