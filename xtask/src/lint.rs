@@ -36,17 +36,30 @@ impl From<Vec<String>> for Outcome {
 struct Sources {
     /// The templates as they are written, in the long form of their functions (`Fn::Sub`).
     pipeline: Value,
-    app: Value,
-    /// The workflow as it is written, and parsed.
-    asl: String,
-    workflow: Value,
+    instances: [Instances; 2],
+    workflows: [Workflow; 2],
     /// The texts in which its states are documented.
     drawing: String,
-    boot: String,
     /// The directories of the functions, each with the text of its sources.
     functions: Vec<(String, String)>,
     /// The sources of exuvia-aws, where every call to AWS is.
     aws: String,
+}
+
+/// A template that launches instances, and the script that is their user data.
+struct Instances {
+    name: &'static str,
+    template: Value,
+    script_name: &'static str,
+    script: String,
+}
+
+/// A workflow as it is written, and parsed.
+struct Workflow {
+    /// `deploy` for `statemachine/deploy.asl.json`.
+    name: &'static str,
+    asl: String,
+    parsed: Value,
 }
 
 /// Needs the Python environment that [`tools::python`] makes.
@@ -90,16 +103,16 @@ pub(crate) fn run() -> Result<()> {
         }
         Err(error) => report("dependencies", Err(error)),
     }
-    report("shellcheck of infra/boot.sh", external::shellcheck());
+    report("shellcheck of infra/*.sh", external::shellcheck());
     match Sources::read() {
         Ok(sources) => {
             report(
-                "cfn-lint of the templates and the workflow",
+                "cfn-lint of the templates and the workflows",
                 external::cfn_lint(),
             );
             report(
-                "asl-validator of the workflow",
-                external::asl_validator(&sources.asl),
+                "asl-validator of the workflows",
+                external::asl_validator(&sources.workflows),
             );
             for (name, findings) in template::checks(&sources)
                 .into_iter()
@@ -108,7 +121,7 @@ pub(crate) fn run() -> Result<()> {
                 report(name, Ok(findings.into()));
             }
         }
-        Err(error) => report("templates and workflow", Err(error)),
+        Err(error) => report("templates and workflows", Err(error)),
     }
 
     if wrong > 0 {
@@ -128,15 +141,30 @@ impl Sources {
         let json = |path: &str| -> Result<Value> {
             serde_json::from_str(&text(path)?).with_context(|| format!("{path} is not JSON"))
         };
-        let asl = text("statemachine/deploy.asl.json")?;
+        let instances = |name, script_name| -> Result<Instances> {
+            Ok(Instances {
+                name,
+                template: json(&format!(".local/lint/{name}.source.json"))?,
+                script_name,
+                script: text(&format!("infra/{script_name}"))?,
+            })
+        };
+        let workflow = |name| -> Result<Workflow> {
+            let path = format!("statemachine/{name}.asl.json");
+            Ok(Workflow {
+                name,
+                asl: text(&path)?,
+                parsed: json(&path)?,
+            })
+        };
         Ok(Self {
             pipeline: json(".local/lint/pipeline.source.json")?,
-            app: json(".local/lint/app.source.json")?,
-            workflow: serde_json::from_str(&asl)
-                .context("statemachine/deploy.asl.json is not JSON")?,
-            asl,
+            instances: [
+                instances("app", "boot.sh")?,
+                instances("builder", "build.sh")?,
+            ],
+            workflows: [workflow("deploy")?, workflow("build")?],
             drawing: text("statemachine/README.md").unwrap_or_default(),
-            boot: text("infra/boot.sh")?,
             functions: functions()?,
             aws: source(&tools::root().join("functions/aws/src"))?,
         })

@@ -247,6 +247,10 @@ pub(crate) fn environment(
             "EXUVIA_STATE_MACHINE_ARN",
             pipeline.state_machine_arn.clone(),
         ),
+        (
+            "EXUVIA_BUILD_STATE_MACHINE_ARN",
+            pipeline.build_state_machine_arn.clone(),
+        ),
         ("EXUVIA_LOAD_BALANCER_URL", network.url()),
         ("EXUVIA_LISTENER_ARN", network.listener_arn.clone()),
         ("EXUVIA_VPC_ID", network.vpc.clone()),

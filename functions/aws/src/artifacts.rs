@@ -9,6 +9,7 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ServerSideEncryption;
 use exuvia_core::archive::{InspectError, Inspection, inspect};
 use exuvia_core::artifact::Pinned;
+use exuvia_core::build::{BuildId, METADATA_BUILD};
 use exuvia_core::config::{self, Changes, InvalidConfig};
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::hex;
@@ -66,17 +67,8 @@ impl Artifacts {
         key: &str,
         version_id: Option<&str>,
     ) -> Result<Option<Object>, StepError> {
-        let head = self
-            .client
-            .head_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .set_version_id(version_id.map(ToOwned::to_owned));
-        let head = match head.send().await {
-            Ok(head) => head,
-            // A HEAD has no body, so S3 names no code. 400 answers a malformed version id, 405 a delete marker.
-            Err(error) if matches!(status(&error), Some(400 | 404 | 405)) => return Ok(None),
-            Err(error) => return Err(failed(format!("HeadObject {key}"), error)),
+        let Some(head) = self.head(key, version_id).await? else {
+            return Ok(None);
         };
         self.check_encryption(key, &head)?;
         let unreadable = |what: &str| StepError::Unreadable {
@@ -98,6 +90,33 @@ impl Artifacts {
                 .and_then(|time| Timestamp::from_second(time.secs()).ok())
                 .ok_or_else(|| unreadable("time of upload"))?,
         }))
+    }
+
+    async fn head(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<Option<HeadObjectOutput>, StepError> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_version_id(version_id.map(ToOwned::to_owned));
+        match head.send().await {
+            Ok(head) => Ok(Some(head)),
+            // A HEAD has no body, so S3 names no code. 400 answers a malformed version id, 405 a delete marker.
+            Err(error) if matches!(status(&error), Some(400 | 404 | 405)) => Ok(None),
+            Err(error) => Err(failed(format!("HeadObject {key}"), error)),
+        }
+    }
+
+    /// Whether the newest object of a key is what that build has uploaded.
+    pub async fn is_built_by(&self, key: &str, build: &BuildId) -> Result<bool, StepError> {
+        let head = self.head(key, None).await?;
+        let by = head.as_ref().and_then(HeadObjectOutput::metadata);
+        let by = by.and_then(|metadata| metadata.get(METADATA_BUILD));
+        Ok(by.is_some_and(|by| by == build.as_str()))
     }
 
     fn check_encryption(&self, key: &str, head: &HeadObjectOutput) -> Result<(), StepError> {
@@ -144,6 +163,20 @@ impl Artifacts {
             inspected.image.check_runs_on(instances).map_err(invalid)?;
         }
         Ok(self.pin(object, inspected.sha256))
+    }
+
+    /// Reads an object to its end for the digest of its bytes.
+    pub async fn digest(&self, object: &Object) -> Result<Pinned, StepError> {
+        let mut body = self.get(object).await?;
+        let mut hash = Sha256::new();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.map_err(|error| StepError::AwsUnavailable {
+                action: format!("GetObject {}", object.key),
+                problem: error.to_string(),
+            })?;
+            hash.update(&bytes);
+        }
+        Ok(self.pin(object, hex(&hash.finalize())))
     }
 
     /// Reads the app's settings and refuses what docker would not read as meant.

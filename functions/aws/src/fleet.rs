@@ -1,6 +1,6 @@
 //! Fleets: a release's target group and its Auto Scaling group.
 
-mod group;
+pub(crate) mod group;
 mod hold;
 mod target_group;
 
@@ -75,7 +75,7 @@ impl Fleets {
         }
         Ok(Observation {
             targets,
-            activities: self.activities(&name).await?,
+            activities: group::activities(&self.groups, &name.to_string()).await?,
             reports: Vec::new(),
             group: Some(Group {
                 desired: count(group.desired_capacity()),
@@ -105,7 +105,7 @@ impl Fleets {
             self.check_group_is_ours(place, release, &name).await?;
             let sizes = (group.min_size(), group.max_size(), group.desired_capacity());
             if sizes != (Some(0), Some(0), Some(0)) {
-                self.scale_to_nothing(&name).await?;
+                group::scale_to_nothing(&self.groups, &name.to_string()).await?;
             }
             let left = group.instances().len();
             if left > 0 {
@@ -115,7 +115,7 @@ impl Fleets {
             }
         }
         // Even if no group was listed: one that was only just created may not be yet, and a delete is not fooled.
-        if !self.delete_group(&name).await? {
+        if !group::delete_group(&self.groups, &name.to_string()).await? {
             return Ok(Remains::Something(format!("group {name} is not empty yet")));
         }
         self.delete_target_group(&name.to_string()).await

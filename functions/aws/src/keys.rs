@@ -45,6 +45,10 @@ impl SigningKey {
         }
     }
 
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
     /// The signature of those bytes, in DER, as base64.
     pub async fn sign(&self, bytes: &[u8]) -> Result<String, StepError> {
         let answer = self

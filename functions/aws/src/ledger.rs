@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
+use exuvia_core::build::{self, BuildId, Order, Report};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::{self, BootReport, Live, Manifest, Recovery};
 use exuvia_core::name::{Place, ReleaseNumber};
@@ -209,6 +210,57 @@ impl Ledger {
         let found = self
             .get(&manifest::recovered_key(place, execution_name))
             .await?;
+        Ok(found.map(|found| found.value))
+    }
+
+    /// Pins what is to be built, with its signature, once: an earlier try of the same build has written the same.
+    pub async fn create_order(
+        &self,
+        place: &Place,
+        order: &Order,
+        key: &SigningKey,
+    ) -> Result<(), StepError> {
+        let name = build::order_key(place, &order.build);
+        let body = serialize(&name, order)?;
+        let signature = key.sign(&body).await?;
+        let put = self
+            .put_object(&name, body)
+            .metadata(manifest::SIGNATURE, signature);
+        self.write(&name, put, Some(Only::IfAbsent)).await.map(drop)
+    }
+
+    /// What the builder of a build has reported, or why that cannot be read: an instance writes it, and an instance may
+    /// be anybody's.
+    pub async fn report(
+        &self,
+        place: &Place,
+        build: &BuildId,
+    ) -> Result<Option<Result<Report, String>>, StepError> {
+        match self.get(&build::report_key(place, build)).await {
+            Ok(found) => Ok(found.map(|found| Ok(found.value))),
+            Err(StepError::Unreadable { problem, .. }) => Ok(Some(Err(problem))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that a recovery puts a build in order, once.
+    pub async fn record_recovery(
+        &self,
+        place: &Place,
+        build: &BuildId,
+        recovery: Recovery,
+    ) -> Result<(), StepError> {
+        let key = build::recovered_key(place, build);
+        self.record(&key, recovery).await.map(drop)
+    }
+
+    /// What puts a build in order, or has: it is over, even if it is redriven.
+    pub async fn recovery_of(
+        &self,
+        place: &Place,
+        build: &BuildId,
+    ) -> Result<Option<Recovery>, StepError> {
+        let found = self.get(&build::recovered_key(place, build)).await?;
         Ok(found.map(|found| found.value))
     }
 

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod artifacts;
+pub mod builders;
 mod error;
 pub use aws_config::{ConfigLoader, Region, SdkConfig};
 pub mod fleet;

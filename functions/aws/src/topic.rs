@@ -2,8 +2,8 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sns::types::MessageAttributeValue;
+use exuvia_core::announcement::Announcement;
 use exuvia_core::error::StepError;
-use exuvia_core::notice::Notice;
 
 use crate::error::failed;
 
@@ -20,12 +20,11 @@ impl Topic {
         }
     }
 
-    /// Publishes a notice and returns SNS's message id. App, environment, kind and release are message attributes,
-    /// for subscription filters.
-    pub async fn publish(&self, notice: &Notice) -> Result<String, StepError> {
+    /// Publishes a notice and returns SNS's message id.
+    pub async fn publish(&self, notice: &impl Announcement) -> Result<String, StepError> {
         // SNS refuses a subject with line breaks or of more than 100 characters (Publish).
         let subject: String = notice
-            .title
+            .title()
             .chars()
             .filter(char::is_ascii)
             .take(99)
@@ -35,17 +34,8 @@ impl Topic {
             .publish()
             .topic_arn(&self.arn)
             .subject(subject)
-            .message(notice.to_message().to_string());
-        let place = notice.place.as_ref();
-        for (name, value) in [
-            ("kind", Some(notice.kind.as_str().to_owned())),
-            ("app", place.map(|place| place.app.to_string())),
-            (
-                "environment",
-                place.map(|place| place.environment.to_string()),
-            ),
-            ("release", notice.release.map(|release| release.to_string())),
-        ] {
+            .message(notice.message().to_string());
+        for (name, value) in notice.attributes() {
             let Some(value) = value else { continue };
             let value = MessageAttributeValue::builder()
                 .data_type("String")

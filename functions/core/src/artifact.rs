@@ -11,16 +11,25 @@ use crate::name::{InvalidName, Place, Version};
 ///
 /// ```text
 /// <app>/<environment>/<version>.tar.gz   (or .tar, .tar.zst)   deploy this version
+/// <app>/<environment>/<version>.src.tar.gz                     build this version, then deploy it
 /// <app>/<environment>/config.env                               redeploy the live version with these settings
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upload {
     Artifact { place: Place, version: Version },
+    Source { place: Place, version: Version },
     Config { place: Place },
 }
 
 /// The endings of an artifact's key, in the order in which a version is looked for.
 pub const ENDINGS: [&str; 3] = [".tar.gz", ".tar.zst", ".tar"];
+
+/// The ending of the key of a source: what an image is built from.
+pub const SOURCE_ENDING: &str = ".src.tar.gz";
+
+/// What marks a source before the archive's own ending. No version ends in it, so that `v1.src.tar.gz` is the source of
+/// `v1`, and never an artifact.
+const SOURCE_MARK: &str = ".src";
 
 /// The name of the app's settings in its prefix.
 pub const CONFIG_NAME: &str = "config.env";
@@ -29,7 +38,7 @@ pub const CONFIG_NAME: &str = "config.env";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     #[error(
-        "the key has {0} parts, not three: upload to <app>/<environment>/<version>.tar.gz (or .tar, .tar.zst), or to <app>/<environment>/config.env"
+        "the key has {0} parts, not three: upload to <app>/<environment>/<version>.tar.gz (or .tar, .tar.zst), to <app>/<environment>/<version>.src.tar.gz, or to <app>/<environment>/config.env"
     )]
     Parts(usize),
     #[error(
@@ -37,7 +46,24 @@ pub enum InvalidKey {
     )]
     Ending,
     #[error(transparent)]
+    Version(#[from] VersionOfSource),
+    #[error(transparent)]
     Name(#[from] InvalidName),
+}
+
+/// A version that would be taken for a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the version {0:?} ends in .src, which marks what an image is built from: upload a source as <version>.src.tar.gz, and call no version so"
+)]
+pub struct VersionOfSource(pub String);
+
+/// Fails for a version whose artifact would be taken for a source.
+pub fn check_version(version: &Version) -> Result<(), VersionOfSource> {
+    if version.as_str().ends_with(SOURCE_MARK) {
+        return Err(VersionOfSource(version.to_string()));
+    }
+    Ok(())
 }
 
 impl Upload {
@@ -50,19 +76,25 @@ impl Upload {
         if file == CONFIG_NAME {
             return Ok(Self::Config { place });
         }
+        if let Some(version) = file.strip_suffix(SOURCE_ENDING) {
+            let version = version.parse()?;
+            check_version(&version)?;
+            return Ok(Self::Source { place, version });
+        }
         let version = ENDINGS
             .iter()
             .find_map(|ending| file.strip_suffix(ending))
             .ok_or(InvalidKey::Ending)?;
-        Ok(Self::Artifact {
-            place,
-            version: version.parse()?,
-        })
+        let version = version.parse()?;
+        check_version(&version)?;
+        Ok(Self::Artifact { place, version })
     }
 
     pub fn place(&self) -> &Place {
         match self {
-            Self::Artifact { place, .. } | Self::Config { place } => place,
+            Self::Artifact { place, .. } | Self::Source { place, .. } | Self::Config { place } => {
+                place
+            }
         }
     }
 }
@@ -71,6 +103,7 @@ impl fmt::Display for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Artifact { place, version } => write!(f, "{place}/{version}"),
+            Self::Source { place, version } => write!(f, "{place}/{version} from its source"),
             Self::Config { place } => write!(f, "{place}/{CONFIG_NAME}"),
         }
     }
@@ -82,6 +115,16 @@ pub fn artifact_keys(place: &Place, version: &Version) -> Vec<String> {
         .iter()
         .map(|ending| format!("{place}/{version}{ending}"))
         .collect()
+}
+
+/// The key that a build uploads its image to.
+pub fn built_key(place: &Place, version: &Version) -> String {
+    format!("{place}/{version}{}", ENDINGS[0])
+}
+
+/// The key that the source of a version is uploaded to.
+pub fn source_key(place: &Place, version: &Version) -> String {
+    format!("{place}/{version}{SOURCE_ENDING}")
 }
 
 pub fn config_key(place: &Place) -> String {
@@ -127,6 +170,10 @@ mod tests {
             Upload::parse("hello/qa/config.env").unwrap().to_string(),
             "hello/qa/config.env"
         );
+        assert_eq!(
+            Upload::parse("hello/qa/v1.src.tar.gz").unwrap().to_string(),
+            "hello/qa/v1 from its source"
+        );
         // A version may look like an ending itself; only the last one is taken off.
         assert_eq!(
             Upload::parse("hello/qa/v1.tar.tar.gz").unwrap().to_string(),
@@ -148,6 +195,11 @@ mod tests {
             ("Hello/qa/v1.tar.gz", "app \"Hello\""),
             ("hello/QA/v1.tar.gz", "environment \"QA\""),
             ("../qa/v1.tar.gz", "app \"..\""),
+            ("hello/qa/v1.src.tar", "\"v1.src\" ends in .src"),
+            ("hello/qa/v1.src.tar.zst", "\"v1.src\" ends in .src"),
+            ("hello/qa/v1.src.src.tar.gz", "\"v1.src\" ends in .src"),
+            ("hello/qa/.src.tar.gz", "version \"\""),
+            ("hello/qa/src.zip", "ends in neither"),
         ] {
             let error = Upload::parse(key).unwrap_err().to_string();
             assert!(error.contains(says), "{key}: {error}");
@@ -159,6 +211,9 @@ mod tests {
         fn a_key_that_is_built_is_read_back(app in "[a-z][a-z0-9]{0,9}", environment in "[a-z]{1,8}", version in "[A-Za-z0-9][A-Za-z0-9._-]{0,40}") {
             let place = Place::new(&app, &environment).unwrap();
             let version: Version = version.parse().unwrap();
+            prop_assume!(check_version(&version).is_ok());
+            let source = Upload::Source { place: place.clone(), version: version.clone() };
+            prop_assert_eq!(Upload::parse(&source_key(&place, &version)).unwrap(), source);
             for key in artifact_keys(&place, &version) {
                 prop_assert_eq!(Upload::parse(&key).unwrap(), Upload::Artifact { place: place.clone(), version: version.clone() });
             }

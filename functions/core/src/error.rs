@@ -1,7 +1,10 @@
 //! What a step can end with instead of a result. The name of the variant is the error name that Step Functions
-//! sees, so that `deploy.asl.json` can retry and catch by it.
+//! sees, so that the state machines can retry and catch by it.
 
 use crate::archive::NotAnImage;
+use crate::build::BuildId;
+use crate::build::builder::InvalidBuilder;
+use crate::build::request::InvalidBuild;
 use crate::config::InvalidConfig;
 use crate::name::{InvalidName, Place, ReleaseNumber};
 use crate::request::InvalidRequest;
@@ -134,6 +137,45 @@ pub enum StepError {
     /// Look at the object: something else wrote it.
     #[error("{what} cannot be read: {problem}")]
     Unreadable { what: String, problem: String },
+    /// Mend the input of the build (or the key that was uploaded to).
+    #[error("{0}")]
+    InvalidBuild(#[from] InvalidBuild),
+    /// Create the builder: deploy `infra/builder.yaml` for this app and environment.
+    #[error(
+        "no builder is set up for {place}: deploy infra/builder.yaml (there is no parameter {parameter}), or upload an image to {place}/<version>.tar.gz"
+    )]
+    BuilderNotFound { place: Place, parameter: String },
+    /// Mend the builder.
+    #[error("{0}")]
+    InvalidBuilder(#[from] InvalidBuilder),
+    /// Upload it, or name one that exists.
+    #[error("there is no source {0}. Upload it, or name one that exists")]
+    SourceNotFound(String),
+    /// Leave out of the build context what the image does not need.
+    #[error(
+        "the source {key} has {size} bytes; at most {most} are built. Leave out of it what the image does not need"
+    )]
+    SourceTooLarge { key: String, size: u64, most: u64 },
+    /// Remove or rename what has the name.
+    #[error(
+        "an Auto Scaling group {name} exists already and is not tagged as the builder of {place}'s build {build}. Remove or rename it"
+    )]
+    BuilderNameTaken {
+        name: String,
+        place: Place,
+        build: BuildId,
+    },
+    /// Look at the builder: something holds it.
+    #[error(
+        "the builder of {place}'s build {build} is not gone after {waited_seconds} s: {state}. Look at the Auto Scaling group {name} and delete it"
+    )]
+    StillTerminating {
+        place: Place,
+        build: BuildId,
+        name: String,
+        waited_seconds: i64,
+        state: String,
+    },
     /// Start a new place: six digits are used up.
     #[error("{0} has used its last release number, 999999")]
     OutOfNumbers(Place),
@@ -165,13 +207,20 @@ impl StepError {
             Self::AwsUnavailable { .. } => "AwsUnavailable",
             Self::AwsRefused { .. } => "AwsRefused",
             Self::Unreadable { .. } => "Unreadable",
+            Self::InvalidBuild(_) => "InvalidBuild",
+            Self::BuilderNotFound { .. } => "BuilderNotFound",
+            Self::InvalidBuilder(_) => "InvalidBuilder",
+            Self::SourceNotFound(_) => "SourceNotFound",
+            Self::SourceTooLarge { .. } => "SourceTooLarge",
+            Self::BuilderNameTaken { .. } => "BuilderNameTaken",
+            Self::StillTerminating { .. } => "StillTerminating",
             Self::OutOfNumbers(_) => "OutOfNumbers",
         }
     }
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 30] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -194,14 +243,24 @@ pub const NAMES: [&str; 23] = [
     "AwsUnavailable",
     "AwsRefused",
     "Unreadable",
+    "InvalidBuild",
+    "BuilderNotFound",
+    "InvalidBuilder",
+    "SourceNotFound",
+    "SourceTooLarge",
+    "BuilderNameTaken",
+    "StillTerminating",
     "OutOfNumbers",
 ];
 
-/// The errors that the state machine's own endings carry: `recover` has nothing to do for them.
-pub const ENDINGS: [&str; 3] = ["Rejected", "RolledBack", "NeedsAttention"];
+/// The errors that the state machines' own endings carry: `recover` has nothing to do for them.
+pub const ENDINGS: [&str; 4] = ["Rejected", "RolledBack", "NeedsAttention", "BuildFailed"];
 
 /// The error of an ending that left the pointer as it was: `recover` tries once more.
 pub const ROLL_BACK_FAILED: &str = "RollBackFailed";
+
+/// The same of a build: the builder may still be there.
+pub const TERMINATE_FAILED: &str = "TerminateFailed";
 
 impl From<InvalidName> for StepError {
     fn from(error: InvalidName) -> Self {

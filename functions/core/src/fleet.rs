@@ -66,7 +66,7 @@ impl std::fmt::Display for FleetName {
 }
 
 /// What the names of all fleets of a place begin with.
-fn prefix(place: &Place) -> String {
+pub(crate) fn prefix(place: &Place) -> String {
     let mut readable = format!("{}-{}", place.app, place.environment);
     readable.truncate(18);
     let digest = hex(&Sha256::digest(place.to_string()));

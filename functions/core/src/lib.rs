@@ -6,8 +6,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod again;
+pub mod announcement;
 pub mod archive;
 pub mod artifact;
+pub mod build;
 pub mod capacity;
 pub mod config;
 pub mod error;

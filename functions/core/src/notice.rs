@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::name::{Place, ReleaseNumber};
 use crate::step::{NotifyInput, Why};
 
-pub(crate) use self::wording::lasted;
 use self::wording::{Wording, place, recovered};
+pub(crate) use self::wording::{cut, lasted, sentence};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

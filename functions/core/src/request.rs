@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::artifact::{ENDINGS, Upload};
+use crate::artifact::{ENDINGS, Upload, check_version};
 use crate::fleet::hex;
 use crate::name::{Place, ReleaseNumber, Version};
 
@@ -147,10 +147,13 @@ impl Request {
                 Some(Upload::Artifact { place: of_key, .. }) => {
                     return Err(wrong(format!("artifact.key belongs to {of_key}, but app and environment say {place}")));
                 }
+                Some(Upload::Source { .. }) => return Err(wrong("artifact.key names a source, not an artifact; start the state machine of the builds with it, which makes the artifact".into())),
                 _ => return Err(wrong("artifact.key names settings, not an artifact; leave artifact out to redeploy with the newest settings".into())),
             }
         } else if let Some(version) = fields.version {
-            Source::Version(version.parse().map_err(|error| wrong(format!("{error}")))?)
+            let version = version.parse().map_err(|error| wrong(format!("{error}")))?;
+            check_version(&version).map_err(|error| wrong(error.to_string()))?;
+            Source::Version(version)
         } else if let Some(release) = fields.release {
             Source::Release(
                 ReleaseNumber::try_from(release).map_err(|error| wrong(error.to_string()))?,
@@ -276,7 +279,7 @@ pub fn is_recovery(name: &str) -> bool {
 /// What the names of executions begin with that clean up after another.
 const RECOVERY: &str = "recover-";
 
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -287,7 +290,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
@@ -386,6 +389,14 @@ mod tests {
             (
                 json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/config.env"}}),
                 "names settings",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","artifact":{"key":"hello/qa/v1.src.tar.gz"}}),
+                "names a source",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","version":"v1.src"}),
+                "\"v1.src\" ends in .src",
             ),
             (
                 json!({"artifact":{"key":"x.zip"}}),

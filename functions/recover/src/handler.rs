@@ -4,14 +4,17 @@
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
-use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, StepError};
+use exuvia_core::build::request::{BuildRequest, What};
+use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, StepError, TERMINATE_FAILED};
 use exuvia_core::request::{Request, Source, recovery_name};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub struct Handler {
     workflow: Workflow,
     state_machine: String,
+    build_state_machine: String,
 }
 
 /// The part of the event's detail that matters:
@@ -20,8 +23,9 @@ pub struct Handler {
 #[serde(rename_all = "camelCase")]
 pub struct StatusChange {
     execution_arn: String,
+    state_machine_arn: String,
     /// Milliseconds since 1970; absent while it runs.
-    stop_date: Option<serde_json::Value>,
+    stop_date: Option<Value>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -35,12 +39,14 @@ impl Handler {
         Ok(Self {
             workflow: Workflow::new(config),
             state_machine: settings.get("STATE_MACHINE_ARN")?,
+            build_state_machine: settings.get("BUILD_STATE_MACHINE_ARN")?,
         })
     }
 
     pub async fn handle(&self, event: EventBridgeEvent<StatusChange>) -> Result<Output, StepError> {
         let StatusChange {
             execution_arn,
+            state_machine_arn,
             stop_date,
         } = event.detail;
         let nothing = Output { recovery: None };
@@ -52,7 +58,7 @@ impl Handler {
         let Some(described) = self.workflow.describe(&execution_arn).await? else {
             return Err(lags("is not known yet"));
         };
-        let ended = stop_date.as_ref().and_then(serde_json::Value::as_i64);
+        let ended = stop_date.as_ref().and_then(Value::as_i64);
         let ended = ended.and_then(|date| Timestamp::from_millisecond(date).ok());
         // What was redriven since goes on by itself.
         if described.is_running() && described.redriven < ended {
@@ -68,30 +74,70 @@ impl Handler {
         let input = described
             .input
             .and_then(|input| serde_json::from_str(&input).ok());
-        // What cannot be read as a request was never let past Validate.
-        let Some(Request { place, source }) = input.and_then(|input| Request::parse(&input).ok())
-        else {
+        let is_build = state_machine_arn == self.build_state_machine;
+        let state_machine = if is_build {
+            &self.build_state_machine
+        } else {
+            &self.state_machine
+        };
+        let of_input = if is_build {
+            recovery_of_build
+        } else {
+            recovery_of_deploy
+        };
+        // What cannot be read as a request was never let past the first state.
+        let Some(due) = input.and_then(|input| of_input(&input, &execution_arn)) else {
             return Ok(nothing);
         };
-        let failed_itself = described.error.as_deref() == Some(ROLL_BACK_FAILED);
-        let execution = match source {
-            // It has been tried once more: now a person has to look at what the notice names.
-            Source::Recovery { .. } if failed_itself => return Ok(nothing),
-            // After a recovery that was cut off itself comes another for the same execution.
-            Source::Recovery { execution } => execution,
-            _ => execution_arn.clone(),
+        // It has been tried once more: now a person has to look at what the notice names.
+        let left_undone = if is_build {
+            TERMINATE_FAILED
+        } else {
+            ROLL_BACK_FAILED
         };
-        let request = Request {
-            place,
-            source: Source::Recovery { execution },
-        };
+        if due.was_recovery && described.error.as_deref() == Some(left_undone) {
+            return Ok(nothing);
+        }
         let stopped_at = stop_date.map(|date| date.to_string()).unwrap_or_default();
         let name = recovery_name(&execution_arn, &stopped_at);
         self.workflow
-            .start(&self.state_machine, &name, &request.to_input())
+            .start(state_machine, &name, &due.input)
             .await?;
         Ok(Output {
             recovery: Some(name),
         })
     }
+}
+
+/// What is to be started after an execution that was cut off.
+struct Due {
+    input: Value,
+    /// Whether it was a recovery itself: after one that was cut off comes another for the same execution.
+    was_recovery: bool,
+}
+
+fn recovery_of_deploy(input: &Value, execution: &str) -> Option<Due> {
+    let Request { place, source } = Request::parse(input).ok()?;
+    let (execution, was_recovery) = match source {
+        Source::Recovery { execution } => (execution, true),
+        _ => (execution.to_owned(), false),
+    };
+    let source = Source::Recovery { execution };
+    Some(Due {
+        input: Request { place, source }.to_input(),
+        was_recovery,
+    })
+}
+
+fn recovery_of_build(input: &Value, execution: &str) -> Option<Due> {
+    let BuildRequest { place, what } = BuildRequest::parse(input).ok()?;
+    let (execution, was_recovery) = match what {
+        What::Recovery { execution } => (execution, true),
+        What::Source { .. } => (execution.to_owned(), false),
+    };
+    let what = What::Recovery { execution };
+    Some(Due {
+        input: BuildRequest { place, what }.to_input(),
+        was_recovery,
+    })
 }

@@ -1,4 +1,4 @@
-//! Starts a deploy for an upload: an S3 `Object Created` event, by way of `EventBridge`.
+//! Starts a deploy, or a build, for an upload: an S3 `Object Created` event, by way of `EventBridge`.
 //!
 //! Events are delivered at least once and in any order:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>. The execution's name is a digest of
@@ -8,6 +8,7 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use exuvia_aws::workflow::{Started, Workflow};
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::Upload;
+use exuvia_core::build::request::{BuildRequest, What};
 use exuvia_core::error::StepError;
 use exuvia_core::request::{Request, Source, UploadName, input_for_unreadable_key};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Handler {
     workflow: Workflow,
     state_machine: String,
+    build_state_machine: String,
 }
 
 /// The part of the event's detail that matters:
@@ -53,6 +55,7 @@ impl Handler {
         Ok(Self {
             workflow: Workflow::new(config),
             state_machine: settings.get("STATE_MACHINE_ARN")?,
+            build_state_machine: settings.get("BUILD_STATE_MACHINE_ARN")?,
         })
     }
 
@@ -69,7 +72,20 @@ impl Handler {
             });
         }
         let version_id = object.version_id;
+        let mut state_machine = &self.state_machine;
         let input = match Upload::parse(&object.key) {
+            Ok(Upload::Source { place, version }) => {
+                state_machine = &self.build_state_machine;
+                BuildRequest {
+                    place,
+                    what: What::Source {
+                        key: object.key.clone(),
+                        version,
+                        version_id: version_id.clone(),
+                    },
+                }
+                .to_input()
+            }
             Ok(Upload::Artifact { place, version }) => Request {
                 place,
                 source: Source::Artifact {
@@ -91,7 +107,7 @@ impl Handler {
         let name = UploadName::of(&bucket.name, &object.key, &which);
         let started = self
             .workflow
-            .start(&self.state_machine, name.as_str(), &input)
+            .start(state_machine, name.as_str(), &input)
             .await?;
         Ok(Output {
             execution: Some(name.into()),

@@ -2,6 +2,7 @@
 //! artifact of its release holds, isolated on a rootfs of its own, with an address of its own.
 
 mod boot;
+mod builder;
 mod command;
 mod container;
 mod docker;

@@ -1,5 +1,6 @@
 //! An app in an environment: made, deployed to and looked at as its owner would.
 
+mod builds;
 mod seen;
 mod simulated;
 
@@ -212,10 +213,15 @@ impl App {
     }
 
     async fn executions(&self) -> Vec<String> {
+        self.executions_of("EXUVIA_STATE_MACHINE_ARN").await
+    }
+
+    /// The executions of the state machine that a setting names.
+    async fn executions_of(&self, state_machine: &str) -> Vec<String> {
         let mut pages = self
             .sfn
             .list_executions()
-            .state_machine_arn(setting("EXUVIA_STATE_MACHINE_ARN"))
+            .state_machine_arn(setting(state_machine))
             .into_paginator()
             .items()
             .send();
@@ -336,45 +342,45 @@ fn host(name: &str) -> String {
 }
 
 /// Deploys `infra/app.yaml`, or updates what was deployed of it.
-async fn deploy_template(name: &str, parameters: &[&str]) {
-    let host = host(name);
-    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/app.yaml");
+async fn deploy_template(name: &str, more: &[&str]) {
     // Before hello's rule, which matches every host; another for each name that the scenarios use.
     let priority = 1 + name
         .bytes()
         .fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 797);
+    let fixed = [
+        "HealthCheckPath=/health",
+        "HealthCheckInterval=10",
+        "HealthCheckTimeout=5",
+        "MinSize=2",
+        "MaxSize=4",
+        "InitialSize=2",
+        "BakeSeconds=40",
+        "BootSeconds=120",
+        "DrainSeconds=20",
+    ];
+    let mut parameters = vec![
+        format!("App={name}"),
+        format!("Environment={ENVIRONMENT}"),
+        format!("HostNames={}", host(name)),
+        format!("Priority={priority}"),
+        format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")),
+        format!("VpcId={}", setting("EXUVIA_VPC_ID")),
+        format!("Subnets={}", setting("EXUVIA_SUBNETS")),
+        format!("AmiId={}", setting("EXUVIA_AMI_ID")),
+    ];
+    parameters.extend(fixed.iter().chain(more).map(|more| (*more).to_owned()));
+    let stack = format!("exuvia-{name}-{ENVIRONMENT}");
+    deploy_stack("app.yaml", &stack, &parameters).await;
+}
+
+/// Deploys a template of `infra/`, as its owner would.
+async fn deploy_stack(template: &str, stack: &str, parameters: &[String]) {
+    let infra = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra");
     let deployed = Command::new("aws")
-        .args([
-            "cloudformation",
-            "deploy",
-            "--template-file",
-            template,
-            "--no-fail-on-empty-changeset",
-        ])
-        .args([
-            "--stack-name",
-            &format!("exuvia-{name}-{ENVIRONMENT}"),
-            "--capabilities",
-            "CAPABILITY_IAM",
-        ])
+        .args(["cloudformation", "deploy", "--no-fail-on-empty-changeset"])
+        .args(["--template-file", &format!("{infra}/{template}")])
+        .args(["--stack-name", stack, "--capabilities", "CAPABILITY_IAM"])
         .arg("--parameter-overrides")
-        .args([
-            format!("App={name}"),
-            format!("Environment={ENVIRONMENT}"),
-            format!("HostNames={host}"),
-        ])
-        .arg(format!("Priority={priority}"))
-        .arg(format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")))
-        .arg(format!("VpcId={}", setting("EXUVIA_VPC_ID")))
-        .arg(format!("Subnets={}", setting("EXUVIA_SUBNETS")))
-        .arg(format!("AmiId={}", setting("EXUVIA_AMI_ID")))
-        .args([
-            "HealthCheckPath=/health",
-            "HealthCheckInterval=10",
-            "HealthCheckTimeout=5",
-        ])
-        .args(["MinSize=2", "MaxSize=4", "InitialSize=2"])
-        .args(["BakeSeconds=40", "BootSeconds=120", "DrainSeconds=20"])
         .args(parameters)
         .output()
         .await

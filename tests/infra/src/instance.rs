@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// What the script, or a stand-in, uses of a real system.
-const REAL: [&str; 32] = [
+const REAL: [&str; 35] = [
     "base64",
     "basename",
     "bash",
@@ -26,9 +26,11 @@ const REAL: [&str; 32] = [
     "dirname",
     "env",
     "grep",
+    "gzip",
     "head",
     "install",
     "ln",
+    "ls",
     "mkdir",
     "mkfifo",
     "od",
@@ -40,6 +42,7 @@ const REAL: [&str; 32] = [
     "sha256sum",
     "sort",
     "tail",
+    "tar",
     "tee",
     "timeout",
     "tr",
@@ -52,10 +55,29 @@ pub(crate) const AMAZON_LINUX: [&str; 4] = ["aws", "curl", "dnf", "docker"];
 pub(crate) const DEBIAN: [&str; 4] = ["apt-get", "curl", "dpkg", "unattended-upgrade"];
 
 pub(crate) const SIGNING_KEY: &str = "arn:aws:kms:eu-central-1:1:key/pipeline";
-const MANIFEST: &str = "s3/the-ledger/hello/qa/releases/000042.json";
+
+/// What the user data is, and where it reads and reports.
+struct Script {
+    name: &'static str,
+    manifest: &'static str,
+    report: &'static str,
+}
+
+const BOOT: Script = Script {
+    name: "boot.sh",
+    manifest: "s3/the-ledger/hello/qa/releases/000042.json",
+    report: "s3/the-ledger/hello/qa/boot/000042/i-0abc.json",
+};
+
+const BUILD: Script = Script {
+    name: "build.sh",
+    manifest: "s3/the-ledger/hello/qa/builds/0123456789ab/build.json",
+    report: "s3/the-ledger/hello/qa/builds/0123456789ab/report.json",
+};
 
 pub(crate) struct Instance {
     world: PathBuf,
+    script: Script,
     manifest: Value,
     /// The file of the private key that the manifest is signed with.
     signed_with: Option<&'static str>,
@@ -74,6 +96,10 @@ pub(crate) struct Boot {
     pub(crate) environment: Option<(String, u32)>,
     /// What docker was given to load last.
     pub(crate) loaded: Option<Vec<u8>>,
+    /// The artifact that it uploaded.
+    pub(crate) uploaded: Option<Vec<u8>>,
+    /// The names at the top of the context that docker was given to build.
+    pub(crate) context: Vec<String>,
 }
 
 impl Boot {
@@ -100,16 +126,42 @@ impl Boot {
 impl Instance {
     /// Of release 42 of hello in qa, with an artifact and without settings; all goes well.
     pub(crate) fn launched(system: &[&str]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let world =
-            std::env::temp_dir().join(format!("exuvia-boot-{}-{number}", std::process::id()));
         let manifest = json!({
             "schema": 1, "app": "hello", "environment": "qa", "release": 42, "version": "3f2a1c",
             "target": {"port": 8080},
         });
+        Self::with(system, BOOT, manifest)
+            .tagged("aws:autoscaling:groupName", "hello-qa-000042")
+            .tagged("exuvia:release", "42")
+            .pins("artifact", "hello/qa/3f2a1c.tar.gz", "the image")
+            .write("uname.prints", "aarch64\n")
+            .docker("load", "Loaded image: hello:3f2a1c\n")
+            .docker("image-inspect", "sha256:1 arm64\n")
+            .docker("run", "c0ffee\n")
+            .docker("container-inspect", "[{}]\n")
+    }
+
+    /// That is to build version 3f2a1c of hello in qa from these files; all goes well.
+    pub(crate) fn builder(system: &[&str], files: &[(&str, &str)]) -> Self {
+        let manifest = json!({
+            "schema": 1, "app": "hello", "environment": "qa", "build": "0123456789ab", "version": "3f2a1c",
+            "artifact": {"bucket": "artifacts", "key": "hello/qa/3f2a1c.tar.gz"},
+        });
+        Self::with(system, BUILD, manifest)
+            .tagged("exuvia:build", "0123456789ab")
+            .pins("source", "hello/qa/3f2a1c.src.tar.gz", archive(files))
+            .docker("build", "#5 RUN make\n")
+            .docker("save", "the image")
+    }
+
+    fn with(system: &[&str], script: Script, manifest: Value) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let world =
+            std::env::temp_dir().join(format!("exuvia-boot-{}-{number}", std::process::id()));
         let instance = Self {
             world,
+            script,
             manifest,
             signed_with: Some("pipeline"),
         };
@@ -125,19 +177,11 @@ impl Instance {
         instance
             .write("metadata/instance-id", "i-0abc")
             .write("metadata/placement/region", "eu-central-1")
-            .tagged("aws:autoscaling:groupName", "hello-qa-000042")
             .tagged("exuvia:app", "hello")
             .tagged("exuvia:environment", "qa")
-            .tagged("exuvia:release", "42")
             .tagged("exuvia:ledger", "the-ledger")
             .tagged("exuvia:signing-key", SIGNING_KEY)
             .key("pipeline")
-            .pins("artifact", "hello/qa/3f2a1c.tar.gz", "the image")
-            .write("uname.prints", "aarch64\n")
-            .docker("load", "Loaded image: hello:3f2a1c\n")
-            .docker("image-inspect", "sha256:1 arm64\n")
-            .docker("run", "c0ffee\n")
-            .docker("container-inspect", "[{}]\n")
     }
 
     pub(crate) fn tagged(self, name: &str, value: &str) -> Self {
@@ -206,7 +250,7 @@ impl Instance {
     /// Signs the manifest, lets something happen to it, and boots.
     pub(crate) fn boots_after(&self, change: impl FnOnce(&mut String)) -> Boot {
         let mut manifest = self.manifest.to_string();
-        let file = self.path(MANIFEST);
+        let file = self.path(self.script.manifest);
         if let Some(key) = self.signed_with {
             fs::write(&file, &manifest).unwrap();
             let private = self.path(&format!("private/{key}"));
@@ -229,12 +273,13 @@ impl Instance {
     fn runs_the_script(&self) -> Boot {
         let _ = fs::remove_file(self.path("calls"));
         let output = Command::new(real("bash"))
-            .arg(Path::new(REPOSITORY).join("infra/boot.sh"))
+            .arg(Path::new(REPOSITORY).join("infra").join(self.script.name))
             .env_clear()
             .env("PATH", self.world.join("path"))
             .env("WORLD", &self.world)
             .env("STAND_INS", stand_in(""))
             .env("EXUVIA_DIRECTORY", self.world.join("work"))
+            .env("EXUVIA_SPACE", self.world.join("space"))
             .env("EXUVIA_WATCH_SECONDS", "0")
             .output()
             .unwrap();
@@ -248,11 +293,13 @@ impl Instance {
             succeeded: output.status.success(),
             console: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
             calls: text("calls").unwrap_or_default(),
-            report: text("s3/the-ledger/hello/qa/boot/000042/i-0abc.json").map(|report| {
+            report: text(self.script.report).map(|report| {
                 serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}"))
             }),
             environment: text("work/env").zip(mode("work/env")),
             loaded: fs::read(self.world.join("loaded")).ok(),
+            uploaded: fs::read(self.world.join("s3/artifacts/hello/qa/3f2a1c.tar.gz")).ok(),
+            context: files_of(&self.world.join("built")),
         }
     }
 
@@ -277,6 +324,34 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.world);
     }
+}
+
+/// A tar archive of these files that gzip has packed.
+pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let directory =
+        std::env::temp_dir().join(format!("exuvia-source-{}-{number}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    for (name, contents) in files {
+        let file = directory.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, contents).unwrap();
+    }
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--gzip", "--directory", text(&directory), "."]);
+    let output = tar.output().unwrap();
+    fs::remove_dir_all(directory).unwrap();
+    output.stdout
+}
+
+fn files_of(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 fn stand_in(name: &str) -> PathBuf {

@@ -33,7 +33,13 @@ const CHANGES: [&str; 17] = [
 
 /// Whether a call changes more than the record of an outcome, the lock and who waits for it.
 pub fn is_change(call: &Call) -> bool {
-    let records = ["/outcomes/", "refused/", "/lock.json", "/waiting.json"];
+    let records = [
+        "/outcomes/",
+        "/outcome.json",
+        "refused/",
+        "/lock.json",
+        "/waiting.json",
+    ];
     CHANGES.contains(&call.operation.as_str())
         && !records.iter().any(|part| call.about.contains(part))
 }

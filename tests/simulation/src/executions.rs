@@ -17,12 +17,15 @@ use crate::fault::Point;
 use crate::functions;
 use crate::kit::Kit;
 use crate::services::{Request, Response};
-use crate::world::{ACCOUNT, ARTIFACTS, Deed, REGION, STATE_MACHINE, State, Upload, World};
+use crate::world::{
+    ACCOUNT, ARTIFACTS, BUILD_STATE_MACHINE, Deed, REGION, STATE_MACHINE, State, Upload, World,
+};
 
 /// What is known of an execution.
 #[derive(Clone, Debug)]
 pub struct Execution {
     pub arn: String,
+    pub state_machine: &'static str,
     pub name: String,
     pub input: String,
     /// Step Functions' word, such as `RUNNING`.
@@ -51,13 +54,24 @@ impl Execution {
     pub fn is_recovery(&self) -> bool {
         self.who.starts_with('r')
     }
+
+    /// Whether it builds, or puts a build in order; else it is a deploy's.
+    pub fn is_build(&self) -> bool {
+        self.state_machine == BUILD_STATE_MACHINE
+    }
 }
 
 impl State {
     /// Starts an execution, or says which there is of that name.
-    pub fn start(&mut self, name: &str, input: &str) -> Result<String, String> {
-        let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:exuvia-deploy:{name}");
-        let known = self.estate.executions.iter().find(|one| one.name == name);
+    pub fn start(
+        &mut self,
+        state_machine: &'static str,
+        name: &str,
+        input: &str,
+    ) -> Result<String, String> {
+        let machine = state_machine.rsplit(':').next().unwrap_or_default();
+        let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}");
+        let known = self.estate.executions.iter().find(|one| one.arn == arn);
         if let Some(known) = known {
             // The same name and input while it runs is the same execution:
             // https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
@@ -69,15 +83,18 @@ impl State {
         }
         let is_recovery =
             serde_json::from_str::<Value>(input).is_ok_and(|input| input.get("recover").is_some());
-        let who = if is_recovery {
-            self.recoveries += 1;
-            format!("r{}", self.recoveries)
-        } else {
-            self.deploys += 1;
-            format!("d{}", self.deploys)
+        let letters = match (is_recovery, state_machine == BUILD_STATE_MACHINE) {
+            (false, false) => "d",
+            (true, false) => "r",
+            (false, true) => "b",
+            (true, true) => "rb",
         };
+        let count = self.counts.entry(letters).or_default();
+        *count += 1;
+        let who = format!("{letters}{count}");
         self.estate.executions.push(Execution {
             arn: arn.clone(),
+            state_machine,
             name: name.to_owned(),
             input: input.to_owned(),
             status: "RUNNING",
@@ -146,7 +163,15 @@ impl State {
                 if name.is_empty() || name.len() > 80 || !name.chars().all(allowed) {
                     return refuse("InvalidName", format!("Invalid Name: '{name}'"));
                 }
-                match self.start(name, text("input")) {
+                let known = [STATE_MACHINE, BUILD_STATE_MACHINE];
+                let asked = text("stateMachineArn");
+                let Some(machine) = known.into_iter().find(|known| *known == asked) else {
+                    return refuse(
+                        "StateMachineDoesNotExist",
+                        format!("State Machine Does Not Exist: '{asked}'"),
+                    );
+                };
+                match self.start(machine, name, text("input")) {
                     Ok(arn) => {
                         let started = self.estate.now.as_second();
                         let body = json!({ "executionArn": arn, "startDate": started });
@@ -176,7 +201,7 @@ impl State {
                 let has_ended = execution.stopped.is_some_and(is_old);
                 let mut body = json!({
                     "executionArn": arn,
-                    "stateMachineArn": STATE_MACHINE,
+                    "stateMachineArn": execution.state_machine,
                     "name": execution.name,
                     "status": if has_ended { execution.status } else { "RUNNING" },
                     "startDate": seconds(execution.started),
@@ -201,22 +226,28 @@ impl State {
 
 /// Runs an execution to its end.
 pub async fn run(kit: Rc<Kit>, world: Arc<World>, index: usize) {
-    let (who, position) = {
+    let (who, machine, position) = {
         let state = world.state();
         let execution = &state.estate.executions[index];
+        let machine = if execution.is_build() {
+            &kit.machines.build
+        } else {
+            &kit.machines.deploy
+        };
         let begin = || {
             let input = serde_json::from_str(&execution.input).unwrap_or_default();
             let context = asl::Execution {
                 id: execution.arn.clone(),
                 name: execution.name.clone(),
                 start_time: execution.started,
-                role_arn: format!("arn:aws:iam::{ACCOUNT}:role/exuvia-deploy"),
-                state_machine_id: STATE_MACHINE.to_owned(),
+                role_arn: format!("arn:aws:iam::{ACCOUNT}:role/exuvia"),
+                state_machine_id: execution.state_machine.to_owned(),
             };
-            kit.machine.start(context, input)
+            machine.start(context, input)
         };
         (
             execution.who.clone(),
+            machine,
             execution.position.clone().unwrap_or_else(begin),
         )
     };
@@ -226,7 +257,7 @@ pub async fn run(kit: Rc<Kit>, world: Arc<World>, index: usize) {
         index,
         who,
     };
-    let ending = kit.machine.run(position, &host).await;
+    let ending = machine.run(position, &host).await;
     let mut state = world.state();
     state.running.remove(&index);
     let now = state.estate.now;
@@ -448,6 +479,7 @@ pub async fn deliver_status(kit: Rc<Kit>, world: Arc<World>, index: usize) {
         let mut state = world.state();
         let execution = &state.estate.executions[index];
         let (arn, status, stopped) = (execution.arn.clone(), execution.status, execution.stopped);
+        let state_machine = execution.state_machine;
         if !["FAILED", "TIMED_OUT", "ABORTED"].contains(&status) {
             return;
         }
@@ -460,7 +492,7 @@ pub async fn deliver_status(kit: Rc<Kit>, world: Arc<World>, index: usize) {
         let now = state.estate.now;
         let detail = json!({
             "executionArn": arn,
-            "stateMachineArn": STATE_MACHINE,
+            "stateMachineArn": state_machine,
             "status": status,
             "stopDate": stopped,
         });

@@ -82,6 +82,7 @@ fn at_entries() -> Vec<Action> {
     for behaviour in ["good", "broken", "slow", "sick-later", "not-an-image"] {
         all.push(Action::Upload(behaviour.to_owned()));
     }
+    all.push(Action::Source("good".to_owned()));
     for service in ["s3", "autoscaling", "elasticloadbalancing", "states", "sns"] {
         all.push(Action::Outage(service.to_owned(), time(20)));
     }

@@ -7,7 +7,7 @@
 //! The point of a fault is an AWS call (`<who>/<state>#<visit>.<call>`: before the call of that number, counted from 1
 //! within that invocation of the state's function), a state's entry (`<who>/<state>#<visit>`), or a moment (`<n>s` or
 //! `<n>ms` after the scenario's first event). Who is `d1`, `d2` ... for the deploys in the order of their start, `r1`,
-//! `r2` ... for the recoveries, and `trigger` and `recover` for the functions that events invoke, whose state bears
+//! `r2` ... for the recoveries, `b1` and `rb1` ... for builds and theirs, and `trigger` and `recover` for the functions that events invoke, whose state bears
 //! the same name. Spaces in names of states are written as underscores.
 
 use std::fmt;
@@ -79,6 +79,8 @@ pub enum Action {
     Redrive(String),
     /// A person uploads an artifact of that behaviour as a new version.
     Upload(String),
+    /// A person uploads a source of that behaviour as a new version.
+    Source(String),
     /// A person uploads settings.
     Config(String),
     /// A person starts an execution: `live`, `v1` (a version) or `1` (a release).
@@ -297,6 +299,7 @@ impl fmt::Display for Action {
             Self::StopOther(who) => write!(f, "stop:{who}"),
             Self::Redrive(who) => write!(f, "redrive:{who}"),
             Self::Upload(behaviour) => write!(f, "upload:{behaviour}"),
+            Self::Source(behaviour) => write!(f, "source:{behaviour}"),
             Self::Config(settings) => write!(f, "config:{settings}"),
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Renew(hours) => write!(f, "renew:{hours}"),
@@ -348,6 +351,7 @@ impl FromStr for Action {
             "stop" => Self::StopOther(rest.to_owned()),
             "redrive" => Self::Redrive(rest.to_owned()),
             "upload" => Self::Upload(rest.to_owned()),
+            "source" => Self::Source(rest.to_owned()),
             "config" => Self::Config(rest.to_owned()),
             "start" => Self::Start(rest.to_owned()),
             "renew" => Self::Renew(number()?),

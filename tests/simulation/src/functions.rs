@@ -6,8 +6,8 @@ use exuvia_aws::{SdkConfig, Settings, function};
 use exuvia_core::error::StepError;
 use serde_json::Value;
 
-/// The state machine's substitutions: what the definition calls each of its functions.
-pub const STEPS: [(&str, &str); 8] = [
+/// The state machines' substitutions: what their definitions call each of its functions.
+pub const STEPS: [(&str, &str); 9] = [
     ("ValidateFunction", "validate"),
     ("LockFunction", "lock"),
     ("PlanFunction", "plan"),
@@ -16,6 +16,7 @@ pub const STEPS: [(&str, &str); 8] = [
     ("ShiftTrafficFunction", "shift-traffic"),
     ("RetireFunction", "retire"),
     ("NotifyFunction", "notify"),
+    ("BuildFunction", "build"),
 ];
 
 pub struct Functions {
@@ -29,6 +30,7 @@ pub struct Functions {
     retire: exuvia_retire::Handler,
     notify: exuvia_notify::Handler,
     recover: exuvia_recover::Handler,
+    build: exuvia_build::Handler,
 }
 
 impl Functions {
@@ -44,6 +46,7 @@ impl Functions {
             retire: exuvia_retire::Handler::new(config, settings)?,
             notify: exuvia_notify::Handler::new(config, settings)?,
             recover: exuvia_recover::Handler::new(config, settings)?,
+            build: exuvia_build::Handler::new(config, settings)?,
         })
     }
 
@@ -63,6 +66,7 @@ impl Functions {
             "retire" => function::invoke(|input| self.retire.handle(input), payload).await,
             "notify" => function::invoke(|input| self.notify.handle(input), payload).await,
             "recover" => function::invoke(|input| self.recover.handle(input), payload).await,
+            "build" => function::invoke(|input| self.build.handle(input), payload).await,
             other => Err(StepError::Unreadable {
                 what: "the simulation".to_owned(),
                 problem: format!("there is no function {other}"),
@@ -73,5 +77,9 @@ impl Functions {
 
 /// `Timeout` in `infra/pipeline.yaml`: Lambda ends a function that takes longer.
 pub fn timeout(function: &str) -> Duration {
-    Duration::from_secs(if function == "validate" { 900 } else { 30 })
+    Duration::from_secs(match function {
+        "validate" => 900,
+        "build" => 120,
+        _ => 30,
+    })
 }

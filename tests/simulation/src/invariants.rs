@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use exuvia_cloud::model::{GroupState, Survey};
+use exuvia_core::build::{self, BuildId, METADATA_BUILD};
 use exuvia_core::fleet::FleetName;
 use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix, waiting_key};
 use exuvia_core::name::{Place, ReleaseNumber};
@@ -18,7 +19,7 @@ use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
 use crate::run::Outcome;
 use crate::scenario::{PLACE, Scenario};
-use crate::world::{Estate, LEDGER, Violation};
+use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
@@ -151,7 +152,7 @@ impl Check<'_> {
                 .failure
                 .as_ref()
                 .map(|failure| failure.error.as_str());
-            let ended_itself = ["Rejected", "RolledBack", "NeedsAttention"];
+            let ended_itself = ["Rejected", "RolledBack", "NeedsAttention", "BuildFailed"];
             execution.status != "SUCCEEDED"
                 && !error.is_some_and(|error| ended_itself.contains(&error))
         };
@@ -346,7 +347,24 @@ impl Check<'_> {
             && !self.needs_attention()
     }
 
+    /// Whether an image was uploaded that this build made.
+    fn has_built(&self, execution: &Execution) -> bool {
+        let build = BuildId::of(&execution.arn);
+        let s3 = &self.after.services.s3;
+        let keys = s3.keys(ARTIFACTS, &format!("{}/", self.place)).into_iter();
+        let mut versions = keys.flat_map(|key| s3.versions(ARTIFACTS, key));
+        versions.any(|version| version.metadata(METADATA_BUILD) == Some(build.as_str()))
+    }
+
     fn lie(&self, told: &Told, execution: &Execution) -> Option<String> {
+        if execution.is_build() {
+            let is_told = told.kind == build::notice::Kind::Built.as_str();
+            let is_built = self.has_built(execution);
+            if is_told != is_built {
+                return Some(format!("an image of it was uploaded: {is_built}"));
+            }
+            return says_nothing(told);
+        }
         if told.kind == Kind::Succeeded.as_str() {
             let versions = self
                 .after
@@ -366,9 +384,7 @@ impl Check<'_> {
         if manifest.execution == execution.arn {
             return Some(format!("its release {} is live", live.release));
         }
-        let bare = told.description.trim();
-        let says_nothing = bare.is_empty() || bare.contains("null") || bare.contains("undefined");
-        says_nothing.then(|| format!("it gives no reason: {bare:?}"))
+        says_nothing(told)
     }
 
     fn one_release_has_the_traffic(&mut self) {
@@ -501,6 +517,12 @@ impl Check<'_> {
         let is_gone = self.suffers(|action| matches!(action, Action::DeleteArtifact));
         is_gone || !behaviour.is_some_and(Behaviour::is_sound)
     }
+}
+
+fn says_nothing(told: &Told) -> Option<String> {
+    let bare = told.description.trim();
+    let says_nothing = bare.is_empty() || bare.contains("null") || bare.contains("undefined");
+    says_nothing.then(|| format!("it gives no reason: {bare:?}"))
 }
 
 fn is_outcome(kind: &str) -> bool {

@@ -9,19 +9,28 @@ use exuvia_aws::{Region, Settings};
 use crate::asl::Machine;
 use crate::connector::InProcess;
 use crate::functions::{Functions, STEPS};
-use crate::world::{ARTIFACTS, KEY, LEDGER, REGION, SIGNING_KEY, STATE_MACHINE, TOPIC};
+use crate::world::{
+    ARTIFACTS, BUILD_STATE_MACHINE, KEY, LEDGER, REGION, SIGNING_KEY, STATE_MACHINE, TOPIC,
+};
 
-const DEFINITION: &str = include_str!("../../../statemachine/deploy.asl.json");
+const DEPLOY: &str = include_str!("../../../statemachine/deploy.asl.json");
+const BUILD: &str = include_str!("../../../statemachine/build.asl.json");
+
+/// The state machines.
+pub struct Machines {
+    pub deploy: Machine,
+    pub build: Machine,
+}
 
 pub struct Kit {
-    pub machine: Arc<Machine>,
+    pub machines: Arc<Machines>,
     pub functions: Functions,
 }
 
 impl Kit {
     /// Functions of their own: the SDK's clients of one region share a retry quota for as long as the process lives, so
     /// every kit gets a region that nothing else has.
-    pub async fn new(machine: Arc<Machine>) -> anyhow::Result<Self> {
+    pub async fn new(machines: Arc<Machines>) -> anyhow::Result<Self> {
         static KITS: AtomicU64 = AtomicU64::new(0);
         let region = format!("{REGION}-{}", KITS.fetch_add(1, Ordering::Relaxed));
         let config = exuvia_aws::loader()
@@ -38,21 +47,26 @@ impl Kit {
             ("SIGNING_KEY_ARN", SIGNING_KEY),
             ("TOPIC_ARN", TOPIC),
             ("STATE_MACHINE_ARN", STATE_MACHINE),
+            ("BUILD_STATE_MACHINE_ARN", BUILD_STATE_MACHINE),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         Ok(Self {
-            machine,
+            machines,
             functions: Functions::new(&config, &settings)?,
         })
     }
 }
 
-/// `deploy.asl.json`, its substitutions being the functions' names.
-pub fn machine() -> anyhow::Result<Machine> {
+/// `statemachine/*.asl.json`, their substitutions being the functions' names.
+pub fn machines() -> anyhow::Result<Machines> {
     let substitutions = STEPS
         .into_iter()
-        .map(|(name, function)| (name.to_owned(), function.to_owned()));
-    Machine::parse(DEFINITION, &substitutions.collect()).context("statemachine/deploy.asl.json")
+        .map(|(name, function)| (name.to_owned(), function.to_owned()))
+        .collect();
+    Ok(Machines {
+        deploy: Machine::parse(DEPLOY, &substitutions).context("statemachine/deploy.asl.json")?,
+        build: Machine::parse(BUILD, &substitutions).context("statemachine/build.asl.json")?,
+    })
 }

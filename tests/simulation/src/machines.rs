@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use exuvia_cloud::model::{Check, CheckOutcome, Launch};
+use exuvia_core::artifact::Pinned;
+use exuvia_core::build::{
+    BuildId, Made, Order, Report, Reported, TAG_BUILD, order_key, report_key as build_report_key,
+};
 use exuvia_core::fleet::{TAG_APP, TAG_ENVIRONMENT, TAG_RELEASE, TAG_SIGNING_KEY, hex};
 use exuvia_core::manifest::{BootReport, Manifest, SIGNATURE, boot_prefix, manifest_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::world::{ARTIFACTS, LEDGER, Services};
@@ -144,7 +149,24 @@ pub enum Happening {
     Died(String),
     /// It writes a boot report: the ledger's key and the report.
     Reported(String, Box<BootReport>),
+    /// A builder uploads the image.
+    Uploads(String, Box<Built>),
+    /// A builder reports: the ledger's key and the report.
+    Builds(String, String, Box<Report>),
 }
+
+/// What a builder has built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    pub key: String,
+    pub build: String,
+    /// Of the image.
+    pub behaviour: Behaviour,
+}
+
+/// Seconds from a builder's start until it has built and uploaded, and from then on until it has reported that.
+const BUILDS: u64 = 40;
+const REPORTS: u64 = 2;
 
 #[derive(Clone, Debug, Default)]
 pub struct Machines {
@@ -180,6 +202,10 @@ impl Machines {
         let start = now + Duration::from_millis(500);
         let id = launch.id.clone();
         self.plan(start, Happening::Started(id.clone(), address));
+        if launch.tags.contains_key(TAG_BUILD) {
+            self.launch_builder(launch, services, start);
+            return Ok(());
+        }
         let booted = boot(&launch.tags, services);
         let (behaviour, failure) = match &booted {
             Ok(sha256) => match self.behaviours.get(sha256) {
@@ -236,6 +262,82 @@ impl Machines {
             },
         );
         Ok(())
+    }
+
+    /// A builder does what its order says, as its source behaves: one of a good image builds that.
+    fn launch_builder(&mut self, launch: &Launch, services: &Services, start: Timestamp) {
+        let id = launch.id.clone();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut behaviour = None;
+        match order(&launch.tags, services) {
+            Ok(order) => {
+                let known = self.behaviours.get(&order.source.sha256).copied();
+                behaviour = known;
+                let key = build_report_key(&place_of(&order), &order.build);
+                let report = |status, artifact| Report {
+                    status,
+                    step: Some("build".to_owned()),
+                    error: Some("docker cannot build it".to_owned()),
+                    output: vec!["simulated".to_owned()],
+                    artifact,
+                };
+                match known {
+                    // It hangs, or goes with its instance.
+                    Some(known)
+                        if known.answers_after.is_none() && known.reports_after.is_none() => {}
+                    Some(known) if known.reports_after.is_none() => {
+                        let built = Built {
+                            key: order.artifact.key.clone(),
+                            build: order.build.to_string(),
+                            behaviour: known,
+                        };
+                        let made = Made {
+                            key: order.artifact.key,
+                            size: None,
+                            sha256: None,
+                        };
+                        let report = report(Reported::Built, Some(made));
+                        let uploads = Happening::Uploads(id.clone(), Box::new(built));
+                        self.plan(after(BUILDS), uploads);
+                        let reports = Happening::Builds(id.clone(), key, Box::new(report));
+                        self.plan(after(BUILDS + REPORTS), reports);
+                    }
+                    _ => {
+                        let report = Box::new(report(Reported::Failed, None));
+                        self.plan(after(BUILDS), Happening::Builds(id.clone(), key, report));
+                    }
+                }
+            }
+            // It could not read its order, or what that pins.
+            Err(Some((key, error))) => {
+                let report = Report {
+                    status: Reported::Failed,
+                    step: Some("download".to_owned()),
+                    error: Some(error),
+                    output: Vec::new(),
+                    artifact: None,
+                };
+                self.plan(
+                    after(5),
+                    Happening::Builds(id.clone(), key, Box::new(report)),
+                );
+            }
+            Err(None) => {}
+        }
+        if let Some(dies) = behaviour.and_then(|known| known.dies_after) {
+            // Before it has built.
+            self.plan(after(dies.min(BUILDS - 5)), Happening::Died(id.clone()));
+        }
+        self.by_id.insert(
+            id,
+            Machine {
+                zone: launch.availability_zone.clone(),
+                group: launch.group.clone(),
+                behaviour,
+                since: start,
+                dead: false,
+            },
+        );
     }
 
     pub fn terminate(&mut self, id: &str) {
@@ -298,6 +400,7 @@ impl Machines {
                 }
                 Happening::Died(_) => {}
                 Happening::Reported(_, report) if !alive(&report.instance_id) => {}
+                Happening::Uploads(id, _) | Happening::Builds(id, ..) if !alive(id) => {}
                 _ => return Some(happening),
             }
         }
@@ -316,14 +419,30 @@ fn boot(
     services: &Services,
 ) -> Result<String, (&'static str, String)> {
     let manifest = manifest(tags, services).map_err(|problem| ("verify", problem))?;
-    fetch(&manifest, services).map_err(|problem| ("download", problem))?;
+    let pinned = [Some(&manifest.artifact), manifest.config.as_ref()];
+    for pinned in pinned.into_iter().flatten() {
+        fetch(pinned, services).map_err(|problem| ("download", problem))?;
+    }
     Ok(manifest.artifact.sha256)
 }
 
 fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Manifest, String> {
     let (place, release) = identity(tags).ok_or("the instance has no tags of a release")?;
     let key = manifest_key(&place, release);
-    let content = services.s3.newest(LEDGER, &key);
+    let manifest: Manifest = read_signed(&key, tags, services)?;
+    manifest
+        .check_is_of(&place, release)
+        .map_err(|problem| format!("{key} {problem}"))?;
+    Ok(manifest)
+}
+
+/// Reads what the pipeline has written to the ledger, if it is signed with the key that the tags name.
+fn read_signed<T: DeserializeOwned>(
+    key: &str,
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<T, String> {
+    let content = services.s3.newest(LEDGER, key);
     let content = content.ok_or(format!("there is no {key}"))?;
     let signing_key = tags
         .get(TAG_SIGNING_KEY)
@@ -334,35 +453,55 @@ fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Mani
     {
         return Err(format!("{key} is not signed by the pipeline"));
     }
-    let manifest: Manifest =
-        serde_json::from_slice(&content.body).map_err(|error| format!("{key}: {error}"))?;
-    manifest
-        .check_is_of(&place, release)
-        .map_err(|problem| format!("{key} {problem}"))?;
-    Ok(manifest)
+    serde_json::from_slice(&content.body).map_err(|error| format!("{key}: {error}"))
 }
 
-fn fetch(manifest: &Manifest, services: &Services) -> Result<(), String> {
+/// Downloads what is pinned.
+fn fetch(pinned: &Pinned, services: &Services) -> Result<(), String> {
     if !services.key_is_enabled() {
-        return Err("the key that the artifact is encrypted with is disabled".to_owned());
+        return Err(format!(
+            "the key that {} is encrypted with is disabled",
+            pinned.key
+        ));
     }
-    let pinned = [Some(&manifest.artifact), manifest.config.as_ref()];
-    for pinned in pinned.into_iter().flatten() {
-        let versions = services.s3.versions(ARTIFACTS, &pinned.key);
-        let version = versions
-            .iter()
-            .find(|version| version.id == pinned.version_id);
-        let content = version
-            .and_then(|version| version.content.as_ref())
-            .ok_or_else(|| format!("{} is gone", pinned.key))?;
-        if hex(&Sha256::digest(&content.body)) != pinned.sha256 {
-            return Err(format!(
-                "{} has another digest than its manifest says",
-                pinned.key
-            ));
-        }
+    let versions = services.s3.versions(ARTIFACTS, &pinned.key);
+    let version = versions
+        .iter()
+        .find(|version| version.id == pinned.version_id);
+    let content = version
+        .and_then(|version| version.content.as_ref())
+        .ok_or_else(|| format!("{} is gone", pinned.key))?;
+    if hex(&Sha256::digest(&content.body)) != pinned.sha256 {
+        return Err(format!(
+            "{} has another digest than its manifest says",
+            pinned.key
+        ));
     }
     Ok(())
+}
+
+/// What a builder is to build, with the source at hand; else what it reports, if it knows where.
+fn order(
+    tags: &BTreeMap<String, String>,
+    services: &Services,
+) -> Result<Order, Option<(String, String)>> {
+    let identity = || {
+        let place = Place::new(tags.get(TAG_APP)?, tags.get(TAG_ENVIRONMENT)?).ok()?;
+        Some((place, BuildId::try_from(tags.get(TAG_BUILD)?.clone()).ok()?))
+    };
+    let (place, build) = identity().ok_or(None)?;
+    let failed = |error: String| Some((build_report_key(&place, &build), error));
+    let key = order_key(&place, &build);
+    let order: Order = read_signed(&key, tags, services).map_err(failed)?;
+    fetch(&order.source, services).map_err(failed)?;
+    Ok(order)
+}
+
+fn place_of(order: &Order) -> Place {
+    Place {
+        app: order.app.clone(),
+        environment: order.environment.clone(),
+    }
 }
 
 fn identity(tags: &BTreeMap<String, String>) -> Option<(Place, ReleaseNumber)> {

@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow};
 use crate::explore::Points;
 use crate::fault::{Action, Fault, Point, Schedule};
 use crate::invariants::{essence, surprise, violations};
-use crate::kit::{Kit, machine};
+use crate::kit::{Kit, machines};
 use crate::run::{Outcome, run};
 use crate::scenario::{Scenario, empty_estate};
 use crate::world::{Estate, Violation};
@@ -52,7 +52,7 @@ impl Bench {
             .enable_time()
             .start_paused(true)
             .build()?;
-        let kit = runtime.block_on(Kit::new(Arc::new(machine()?)))?;
+        let kit = runtime.block_on(Kit::new(Arc::new(machines()?)))?;
         let kit = RefCell::new(Rc::new(kit));
         Ok(Self { runtime, kit })
     }
@@ -121,7 +121,7 @@ impl Bench {
         let outcome = self.runtime.block_on(run);
         // What one schedule took of the SDK's retry quota, the next must not miss.
         if outcome.seen.tried_again
-            && let Ok(fresh) = self.runtime.block_on(Kit::new(Arc::clone(&kit.machine)))
+            && let Ok(fresh) = self.runtime.block_on(Kit::new(Arc::clone(&kit.machines)))
         {
             self.kit.replace(Rc::new(fresh));
         }

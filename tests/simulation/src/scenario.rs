@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
+use exuvia_core::build::builder::Builder;
 use exuvia_core::target::{
     Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
     Target, Timeouts,
@@ -31,7 +32,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 19] = [
     Scenario {
         name: "first",
         before: &[],
@@ -110,6 +111,34 @@ pub const SCENARIOS: [Scenario; 15] = [
         shifts: false,
     },
     Scenario {
+        name: "build",
+        before: &["upload:good"],
+        opening: &["source:good@0s"],
+        outcomes: &["built", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "build-fails",
+        before: &["upload:good"],
+        opening: &["source:broken@0s"],
+        outcomes: &["buildFailed"],
+        shifts: false,
+    },
+    Scenario {
+        name: "build-hangs",
+        before: &["upload:good"],
+        opening: &["source:never@0s"],
+        outcomes: &["buildTimedOut"],
+        shifts: false,
+    },
+    Scenario {
+        name: "builder-dies",
+        before: &["upload:good"],
+        opening: &["source:dies-later@0s"],
+        outcomes: &["builderLost"],
+        shifts: false,
+    },
+    Scenario {
         name: "settings-first",
         before: &[],
         opening: &["config:LEVEL=info@0s", "upload:good@20s"],
@@ -141,7 +170,7 @@ pub const SCENARIOS: [Scenario; 15] = [
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 15] = SCENARIOS;
+        static ALL: [Scenario; 19] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 
@@ -189,6 +218,9 @@ pub fn empty_estate() -> Estate {
         sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
     };
     services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);
+    services
+        .ssm
+        .put(&format!("/exuvia/{PLACE}/builder"), builder(), now);
     Estate {
         now,
         cloud,
@@ -238,6 +270,18 @@ fn target(listener_arn: &str) -> Target {
             drain_seconds: 10,
         },
     }
+}
+
+fn builder() -> String {
+    let builder = Builder {
+        subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()],
+        launch_template: LaunchTemplate {
+            id: "lt-2".to_owned(),
+            version: 1,
+        },
+        timeout_seconds: 180,
+    };
+    serde_json::to_string(&builder).unwrap_or_default()
 }
 
 pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {

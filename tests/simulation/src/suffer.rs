@@ -1,14 +1,15 @@
 //! What people, AWS and bad luck do to the world.
 
 use exuvia_cloud::wire::Service;
+use exuvia_core::build::METADATA_BUILD;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::fault::Action;
 use crate::image::image;
-use crate::machines::Behaviour;
+use crate::machines::{Behaviour, Built};
 use crate::scenario::PLACE;
-use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, Services, State, Upload, later};
+use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, STATE_MACHINE, Services, State, Upload, later};
 
 impl State {
     /// Lets a fault of the world happen; those of a call happen in the call.
@@ -27,6 +28,7 @@ impl State {
                 }
             }
             Action::Upload(behaviour) => self.upload(&behaviour),
+            Action::Source(behaviour) => self.upload_source(&behaviour),
             Action::Config(settings) => {
                 let key = format!("{PLACE}/config.env");
                 self.put(key, format!("{settings}\n").into_bytes(), "config");
@@ -39,7 +41,7 @@ impl State {
                     Err(_) => input["version"] = what.into(),
                 }
                 let name = format!("console-{}", self.estate.executions.len());
-                let _ = self.start(&name, &input.to_string());
+                let _ = self.start(STATE_MACHINE, &name, &input.to_string());
             }
             Action::Renew(hours) => {
                 let input = json!({
@@ -48,7 +50,7 @@ impl State {
                     "renew": { "olderThanHours": hours },
                 });
                 let name = format!("renewal-{}", self.estate.executions.len());
-                let _ = self.start(&name, &input.to_string());
+                let _ = self.start(STATE_MACHINE, &name, &input.to_string());
             }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {
@@ -178,11 +180,36 @@ impl State {
         self.put(key, body, behaviour);
     }
 
+    /// A source, which takes its build where the behaviour says, and else makes an image of that behaviour.
+    fn upload_source(&mut self, behaviour: &str) {
+        let name = format!("v{}", self.estate.uploads.len() + 1);
+        let key = format!("{PLACE}/{name}.src.tar.gz");
+        let body = format!("the source of {name}").into_bytes();
+        if let Some(known) = Behaviour::named(behaviour) {
+            self.estate.machines.learn(&body, known);
+        }
+        self.put(key, body, behaviour);
+    }
+
+    /// What a builder has built.
+    pub fn upload_built(&mut self, built: Built) {
+        let body = image(&format!("{} by {}", built.key, built.build));
+        self.estate.machines.learn(&body, built.behaviour);
+        self.put_with(built.key, body, built.behaviour.name, Some(&built.build));
+    }
+
     fn put(&mut self, key: String, body: Vec<u8>, behaviour: &str) {
+        self.put_with(key, body, behaviour, None);
+    }
+
+    fn put_with(&mut self, key: String, body: Vec<u8>, behaviour: &str, build: Option<&str>) {
         let now = self.estate.now;
         let size = body.len();
         let Services { s3, .. } = &mut self.estate.services;
         let version_id = s3.put(ARTIFACTS, &key, body, now);
+        if let Some(build) = build {
+            s3.describe(ARTIFACTS, &key, METADATA_BUILD, build);
+        }
         let upload = Upload {
             key,
             version_id,

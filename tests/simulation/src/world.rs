@@ -32,6 +32,8 @@ pub const SIGNING_KEY: &str =
     "arn:aws:kms:us-east-1:000000000000:key/66666666-7777-8888-9999-000000000000";
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:exuvia";
 pub const STATE_MACHINE: &str = "arn:aws:states:us-east-1:000000000000:stateMachine:exuvia-deploy";
+pub const BUILD_STATE_MACHINE: &str =
+    "arn:aws:states:us-east-1:000000000000:stateMachine:exuvia-build";
 
 /// The services in memory that the functions call, besides the cloud.
 #[derive(Clone, Debug)]
@@ -147,8 +149,8 @@ pub struct State {
     pub scale_ins: Vec<Timestamp>,
     pub delay_event: Option<Duration>,
     pub lose_status_event: bool,
-    pub deploys: u32,
-    pub recoveries: u32,
+    /// How many executions there have been of each kind: what a schedule calls them begins with the letters.
+    pub counts: BTreeMap<&'static str, u32>,
     tells: bool,
 }
 
@@ -179,8 +181,7 @@ impl World {
             scale_ins: Vec::new(),
             delay_event: None,
             lose_status_event: false,
-            deploys: 0,
-            recoveries: 0,
+            counts: BTreeMap::new(),
             tells,
         };
         Self {
@@ -381,6 +382,18 @@ impl State {
                 self.tell(elapsed, || {
                     format!("{} reports: {}", report.instance_id, report.error)
                 });
+                if let Ok(report) = serde_json::to_vec(&*report) {
+                    self.estate.services.s3.put(LEDGER, &key, report, now);
+                }
+            }
+            Happening::Uploads(_, made) => {
+                self.tell(elapsed, || {
+                    format!("build {} uploads {}", made.build, made.key)
+                });
+                self.upload_built(*made);
+            }
+            Happening::Builds(_, key, report) => {
+                self.tell(elapsed, || format!("{key}: {:?}", report.status));
                 if let Ok(report) = serde_json::to_vec(&*report) {
                     self.estate.services.s3.put(LEDGER, &key, report, now);
                 }

@@ -32,6 +32,7 @@ pub(crate) struct Pipeline {
     pub(crate) ledger_bucket: String,
     pub(crate) topic_arn: String,
     pub(crate) state_machine_arn: String,
+    pub(crate) build_state_machine_arn: String,
     key_arn: String,
 }
 
@@ -62,6 +63,17 @@ impl App {
 
     pub(crate) fn stack(&self) -> String {
         format!("exuvia-{}-{}", self.name, self.environment)
+    }
+
+    /// The parameters of its builder's stack.
+    fn of_builder(&self, network: &network::Network) -> Vec<String> {
+        vec![
+            format!("App={}", self.name),
+            format!("Environment={}", self.environment),
+            format!("VpcId={}", network.vpc),
+            format!("Subnets={}", network.subnets.join(",")),
+            format!("AmiId={}", network.ami_parameter),
+        ]
     }
 
     fn overrides(&self, network: &network::Network) -> Vec<String> {
@@ -182,21 +194,24 @@ async fn built_template(directory: &Path) -> Result<std::path::PathBuf> {
     Ok(built)
 }
 
-/// Deploys the stack of an app, unless it is deployed like that already.
+/// Deploys the stacks of an app and its builder, unless they are deployed like that already.
 pub(crate) async fn deploy_app(cloud: &mut LocalCloud, app: &App) -> Result<()> {
     let network = cloud
         .state
         .network
         .as_ref()
         .context("there is no load balancer yet")?;
-    let template = tools::root().join("infra/app.yaml");
-    deploy(
-        &cloud.state,
-        &app.stack(),
-        &template.to_string_lossy(),
-        &app.overrides(network),
-    )
-    .await?;
+    let template = |name: &str| {
+        let path = tools::root().join("infra").join(name);
+        path.to_string_lossy().into_owned()
+    };
+    let (app_template, builder_template) = (template("app.yaml"), template("builder.yaml"));
+    let (stack, builder) = (app.stack(), format!("{}-builder", app.stack()));
+    let (of_app, of_builder) = (app.overrides(network), app.of_builder(network));
+    tokio::try_join!(
+        deploy(&cloud.state, &stack, &app_template, &of_app),
+        deploy(&cloud.state, &builder, &builder_template, &of_builder),
+    )?;
     if !cloud.state.apps.contains(app) {
         cloud.state.apps.push(app.clone());
     }

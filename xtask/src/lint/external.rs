@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::Outcome;
+use super::{Outcome, Workflow};
 use crate::tools;
 
 pub(super) fn rustfmt() -> Result<Outcome> {
@@ -41,7 +41,12 @@ pub(super) fn clippy() -> Result<Outcome> {
 }
 
 pub(super) fn shellcheck() -> Result<Outcome> {
-    let output = run(python_tool("shellcheck").args(["--format", "gcc", "infra/boot.sh"]))?;
+    let output = run(python_tool("shellcheck").args([
+        "--format",
+        "gcc",
+        "infra/boot.sh",
+        "infra/build.sh",
+    ]))?;
     verdict(&output, lines(&output))
 }
 
@@ -66,6 +71,7 @@ pub(super) fn cfn_lint() -> Result<Outcome> {
     command.args([
         transformed("pipeline.template.json"),
         transformed("app.template.json"),
+        transformed("builder.template.json"),
     ]);
     let output = run(&mut command)?;
     let found: Value = serde_json::from_slice(&output.stdout).with_context(|| {
@@ -98,7 +104,7 @@ pub(super) fn cfn_lint() -> Result<Outcome> {
     verdict(&output, findings.collect())
 }
 
-pub(super) fn asl_validator(asl: &str) -> Result<Outcome> {
+pub(super) fn asl_validator(workflows: &[Workflow]) -> Result<Outcome> {
     let directory = tools::local().join("node");
     if !installed(&directory)? {
         std::fs::create_dir_all(&directory)?;
@@ -128,10 +134,13 @@ pub(super) fn asl_validator(asl: &str) -> Result<Outcome> {
         }
     }
     // Its schema (4.0.0) refuses empty strings as values, which Step Functions accepts.
-    let workflow = transformed("deploy.asl.json");
-    std::fs::write(&workflow, asl.replace(": \"\"", ": \"{% '' %}\""))?;
     let mut command = Command::new(directory.join("node_modules/.bin/asl-validator"));
-    let output = run(command.arg("--json-path").arg(workflow))?;
+    for workflow in workflows {
+        let file = transformed(&format!("{}.asl.json", workflow.name));
+        std::fs::write(&file, workflow.asl.replace(": \"\"", ": \"{% '' %}\""))?;
+        command.arg("--json-path").arg(file);
+    }
+    let output = run(&mut command)?;
     verdict(&output, lines(&output))
 }
 

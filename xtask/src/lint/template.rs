@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Sources;
+use super::{Instances, Sources};
 
 /// EC2 takes no more user data, before it is encoded:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html>.
@@ -13,12 +13,12 @@ const USER_DATA_BYTES: usize = 16_384;
 pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
     let Sources {
         pipeline,
-        app,
-        boot,
+        instances,
         functions,
         aws,
         ..
     } = sources;
+    let [boot, build] = instances;
     vec![
         (
             "each function's directory has a function in infra/pipeline.yaml",
@@ -33,18 +33,25 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
             permissions(pipeline, aws),
         ),
         (
-            "the user data in infra/app.yaml is infra/boot.sh, and short enough",
-            user_data(app, boot),
+            "the user data in infra/app.yaml is infra/boot.sh, that in infra/builder.yaml infra/build.sh, and both are short enough",
+            instances.iter().flat_map(user_data).collect(),
         ),
         (
-            "infra/pipeline.yaml exports what infra/app.yaml imports",
-            imports(pipeline, app),
+            "the functions that infra/boot.sh and infra/build.sh have in common are the same",
+            in_common(&boot.script, &build.script),
+        ),
+        (
+            "infra/pipeline.yaml exports what infra/app.yaml and infra/builder.yaml import",
+            instances
+                .iter()
+                .flat_map(|instances| imports(pipeline, instances))
+                .collect(),
         ),
     ]
 }
 
 /// `check-health` is `CheckHealthFunction`.
-fn logical_id(directory: &str) -> String {
+pub(super) fn logical_id(directory: &str) -> String {
     let capitalized = |word: &str| {
         word.chars()
             .take(1)
@@ -229,12 +236,18 @@ fn calls(source: &str) -> BTreeSet<&str> {
 }
 
 /// The copy is without comments, but for those at the top that say what the script is.
-fn user_data(app: &Value, boot: &str) -> Vec<String> {
-    let copy = &app["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
+fn user_data(instances: &Instances) -> Vec<String> {
+    let Instances {
+        name,
+        script,
+        script_name,
+        template,
+    } = instances;
+    let copy = &template["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
         ["Fn::Base64"];
     let copy = copy.as_str().unwrap_or_default();
     let mut in_code = false;
-    let expected: Vec<&str> = boot
+    let expected: Vec<&str> = script
         .split_inclusive('\n')
         .filter(|line| {
             in_code |= !line.starts_with('#');
@@ -249,20 +262,63 @@ fn user_data(app: &Value, boot: &str) -> Vec<String> {
             .take_while(|(expected, copied)| expected == copied)
             .count();
         findings.push(format!(
-            "it differs from line {} of the user data on: run `python3 xtask/python/embed_boot.py`",
+            "infra/{name}.yaml: it differs from line {} of the user data on: run `python3 xtask/python/embed_boot.py`",
             same + 1
         ));
     }
     if copy.len() > USER_DATA_BYTES {
         findings.push(format!(
-            "the user data has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten infra/boot.sh",
+            "the user data has {} bytes, EC2 takes {USER_DATA_BYTES}: shorten infra/{script_name}",
             copy.len()
         ));
     }
     findings
 }
 
-fn imports(pipeline: &Value, app: &Value) -> Vec<String> {
+/// Functions that both scripts have, each its own.
+const OWN: [&str; 4] = ["fail", "fetch", "identify", "prepare"];
+
+/// EC2 takes no more user data than one script has, so there are two, and what they share is in both.
+fn in_common(boot: &str, build: &str) -> Vec<String> {
+    let (boot, build) = (shell_functions(boot), shell_functions(build));
+    let shared = boot.iter().filter(|(name, _)| !OWN.contains(name));
+    shared
+        .filter(|(name, body)| build.get(*name).is_some_and(|other| other != *body))
+        .map(|(name, _)| {
+            format!("{name} in infra/build.sh is another than in infra/boot.sh: make it the same, or name it otherwise")
+        })
+        .collect()
+}
+
+/// The functions of a script by name: from a line `name() {` to the next that is `}`, or to the end of that line if it
+/// ends there.
+fn shell_functions(script: &str) -> BTreeMap<&str, Vec<&str>> {
+    let is_name = |name: &&str| {
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        !name.is_empty() && name.chars().all(letter)
+    };
+    let mut found = BTreeMap::new();
+    let mut lines = script.lines();
+    while let Some(line) = lines.next() {
+        let named = line.split_once("() {").map(|(name, _)| name);
+        let Some(name) = named.filter(is_name) else {
+            continue;
+        };
+        let mut body = vec![line];
+        if !line.ends_with('}') {
+            for line in lines.by_ref() {
+                body.push(line);
+                if line == "}" {
+                    break;
+                }
+            }
+        }
+        found.insert(name, body);
+    }
+    found
+}
+
+fn imports(pipeline: &Value, instances: &Instances) -> Vec<String> {
     let exports: BTreeSet<String> = collect(&pipeline["Outputs"], "Export")
         .into_iter()
         .filter_map(|export| {
@@ -273,14 +329,17 @@ fn imports(pipeline: &Value, app: &Value) -> Vec<String> {
             )
         })
         .collect();
-    let imports: BTreeSet<String> = collect(app, "Fn::ImportValue")
+    let imports: BTreeSet<String> = collect(&instances.template, "Fn::ImportValue")
         .into_iter()
         .filter_map(|import| Some(import["Fn::Sub"].as_str()?.replace("${PipelineStack}", "")))
         .collect();
+    let name = instances.name;
     let missing = imports.difference(&exports);
     missing
-        .map(|name| {
-            format!("infra/app.yaml imports *{name}, which is no output of infra/pipeline.yaml")
+        .map(|import| {
+            format!(
+                "infra/{name}.yaml imports *{import}, which is no output of infra/pipeline.yaml"
+            )
         })
         .collect()
 }
@@ -386,32 +445,56 @@ mod tests {
         );
     }
 
+    fn instances(template: Value, script: &str) -> Instances {
+        Instances {
+            name: "app",
+            template,
+            script_name: "boot.sh",
+            script: script.to_owned(),
+        }
+    }
+
     #[test]
     fn the_user_data_is_the_script() {
         let app = |data: &str| json!({"Resources": {"LaunchTemplate": {"Properties": {"LaunchTemplateData": {"UserData": {"Fn::Base64": data}}}}}});
-        assert_eq!(user_data(&app("a\nb\n"), "a\nb\n"), [""; 0]);
+        assert_eq!(user_data(&instances(app("a\nb\n"), "a\nb\n")), [""; 0]);
         let commented = "#!\n# top\na\n# why\n  # why\nb # c\n\n";
         assert_eq!(
-            user_data(&app("#!\n# top\na\nb # c\n\n"), commented),
+            user_data(&instances(app("#!\n# top\na\nb # c\n\n"), commented)),
             [""; 0]
         );
         assert_eq!(
-            user_data(&app("a\nc\n"), "a\nb\n"),
+            user_data(&instances(app("a\nc\n"), "a\nb\n")),
             [
-                "it differs from line 2 of the user data on: run `python3 xtask/python/embed_boot.py`"
+                "infra/app.yaml: it differs from line 2 of the user data on: run `python3 xtask/python/embed_boot.py`"
             ]
         );
         let long = "#".repeat(USER_DATA_BYTES + 1);
         assert_eq!(
-            user_data(&app(&long), &long),
+            user_data(&instances(app(&long), &long)),
             ["the user data has 16385 bytes, EC2 takes 16384: shorten infra/boot.sh"]
+        );
+    }
+
+    #[test]
+    fn what_two_scripts_share_is_the_same() {
+        let boot = "retry() {\n  sleep 1\n}\ntag() { a; }\nfail() {\n  x\n}\nonly_here() { b; }\n";
+        assert_eq!(in_common(boot, boot), [""; 0]);
+        let build = "retry() {\n  sleep 2\n}\ntag() { b; }\nfail() {\n  y\n}\n";
+        let found = in_common(boot, build);
+        assert!(
+            found.len() == 2 && found[0].starts_with("retry ") && found[1].starts_with("tag "),
+            "{found:?}"
         );
     }
 
     #[test]
     fn an_import_is_exported() {
         let pipeline = json!({"Outputs": {"Key": {"Export": {"Name": {"Fn::Sub": "${AWS::StackName}-KeyArn"}}}}});
-        let app = |name: &str| json!({"a": [{"Fn::ImportValue": {"Fn::Sub": format!("${{PipelineStack}}-{name}")}}]});
+        let app = |name: &str| {
+            let template = json!({"a": [{"Fn::ImportValue": {"Fn::Sub": format!("${{PipelineStack}}-{name}")}}]});
+            instances(template, "")
+        };
         assert_eq!(imports(&pipeline, &app("KeyArn")), [""; 0]);
         assert_eq!(
             imports(&pipeline, &app("Key")),

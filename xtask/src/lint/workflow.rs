@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Sources;
+use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, TERMINATE_FAILED};
+
+use super::template::logical_id;
+use super::{Sources, Workflow};
 
 /// What Lambda's service itself may fail with, and what is worth another try:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception>.
@@ -19,34 +22,145 @@ const TRANSIENT: [&str; 5] = [
 pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
     let Sources {
         pipeline,
-        asl,
-        workflow,
+        workflows,
         drawing,
+        functions,
         ..
     } = sources;
-    let states = states(workflow);
+    let each = |check: &dyn Fn(&Workflow, &[State<'_>]) -> Vec<String>| -> Vec<String> {
+        let of_workflow = |workflow: &Workflow| {
+            let found = check(workflow, &states(&workflow.parsed)).into_iter();
+            let name = workflow.name;
+            found
+                .map(|finding| format!("{name}.asl.json: {finding}"))
+                .collect::<Vec<_>>()
+        };
+        workflows.iter().flat_map(of_workflow).collect()
+    };
+    let names: Vec<&str> = workflows.iter().map(|workflow| workflow.name).collect();
     vec![
         (
-            "the workflow's ${...} are infra/pipeline.yaml's DefinitionSubstitutions",
-            substitutions(asl, pipeline),
+            "each workflow has a state machine in infra/pipeline.yaml, and each of those a workflow",
+            machines(&names, pipeline),
         ),
         (
-            "the workflow names functions by their versions, so that an upgrade leaves a running execution its code",
+            "the workflows' ${...} are infra/pipeline.yaml's DefinitionSubstitutions",
+            each(&|workflow, _| substitutions(&workflow.asl, machine(workflow.name, pipeline))),
+        ),
+        (
+            "the workflows name functions by their versions, so that an upgrade leaves a running execution its code",
             versions(pipeline),
         ),
         (
-            "each Task of the workflow has TimeoutSeconds, Retry and Catch",
-            tasks(&states, pipeline),
+            "the state machines may invoke the functions that their workflows name, and no others",
+            each(&|workflow, _| invocations(&workflow.asl, machine(workflow.name, pipeline))),
         ),
         (
-            "each error that the workflow names is one of the code's",
-            errors(&states, &exuvia_core::error::NAMES),
+            "each Task of the workflows has TimeoutSeconds, Retry and Catch",
+            each(&|_, states| tasks(states, pipeline)),
         ),
         (
-            "each state of the workflow is in statemachine/README.md",
-            documented(&states, drawing),
+            "each function that no event invokes is a Task of a workflow",
+            unused(
+                workflows.iter().map(|workflow| workflow.asl.as_str()),
+                pipeline,
+                functions,
+            ),
+        ),
+        (
+            "each error that the workflows name is one of the code's",
+            each(&|_, states| errors(states, &exuvia_core::error::NAMES)),
+        ),
+        (
+            "each error that a workflow's own endings carry is one that recover knows",
+            each(&|_, states| endings(states)),
+        ),
+        (
+            "each state of the workflows is in statemachine/README.md",
+            each(&|_, states| documented(states, drawing)),
         ),
     ]
+}
+
+/// The state machine that runs a workflow; null if there is none.
+fn machine<'a>(name: &str, pipeline: &'a Value) -> &'a Value {
+    let uri = format!("../statemachine/{name}.asl.json");
+    let resources = pipeline["Resources"].as_object().into_iter().flatten();
+    resources
+        .map(|(_, resource)| resource)
+        .find(|resource| resource["Properties"]["DefinitionUri"] == uri)
+        .unwrap_or(&Value::Null)
+}
+
+fn machines(names: &[&str], pipeline: &Value) -> Vec<String> {
+    let missing = names
+        .iter()
+        .filter(|name| machine(name, pipeline).is_null())
+        .map(|name| format!("no state machine runs statemachine/{name}.asl.json: add one"));
+    let resources = pipeline["Resources"].as_object().into_iter().flatten();
+    let unknown = resources
+        .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::StateMachine")
+        .filter(|(_, resource)| {
+            !names
+                .iter()
+                .any(|name| machine(name, pipeline) == *resource)
+        })
+        .map(|(id, _)| {
+            format!("the workflow of {id} is not checked: name it in xtask/src/lint.rs")
+        });
+    missing.chain(unknown).collect()
+}
+
+/// What the state machine's own policy lets it invoke, against what its workflow names.
+fn invocations(asl: &str, machine: &Value) -> Vec<String> {
+    let policies = machine["Properties"]["Policies"].to_string();
+    let allowed: BTreeSet<&str> = placeholders(&policies)
+        .filter_map(|name| name.strip_suffix(".Arn"))
+        .collect();
+    let named: BTreeSet<&str> = placeholders(asl).collect();
+    let missing = named
+        .difference(&allowed)
+        .map(|name| format!("its state machine may not invoke {name}: add it to its Policies"));
+    let more = allowed.difference(&named).map(|name| {
+        format!("its state machine may invoke {name}, which it does not name: remove it")
+    });
+    missing.chain(more).collect()
+}
+
+/// Functions that neither a workflow nor an event invokes.
+fn unused<'a>(
+    asls: impl Iterator<Item = &'a str>,
+    pipeline: &Value,
+    functions: &[(String, String)],
+) -> Vec<String> {
+    let named: BTreeSet<&str> = asls.flat_map(placeholders).collect();
+    let ids = functions.iter().map(|(name, _)| logical_id(name));
+    ids.filter(|id| !named.contains(id.as_str()))
+        .filter(|id| pipeline["Resources"][id]["Properties"]["Events"].is_null())
+        .map(|id| format!("{id} is invoked by no workflow and by no event: remove it"))
+        .collect()
+}
+
+/// The errors of Fail states. One that is computed is a choice among strings.
+fn endings(states: &[State<'_>]) -> Vec<String> {
+    let known: Vec<&str> = ENDINGS
+        .into_iter()
+        .chain([ROLL_BACK_FAILED, TERMINATE_FAILED])
+        .collect();
+    let fails = states.iter().filter(|(_, state)| state["Type"] == "Fail");
+    fails
+        .flat_map(|(name, state)| {
+            let error = state["Error"].as_str().unwrap_or_default();
+            let carried: Vec<&str> = match error.strip_prefix("{%") {
+                None => vec![error],
+                Some(computed) => computed.split('\'').skip(1).step_by(2).collect(),
+            };
+            let unknown = carried.into_iter().filter(|error| !known.contains(error));
+            unknown
+                .map(|error| format!("{name}: recover does not know the error {error:?}: add it to exuvia_core::error"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 type State<'a> = (&'a str, &'a Value);
@@ -66,11 +180,11 @@ fn states(workflow: &Value) -> Vec<State<'_>> {
     found
 }
 
-fn substitutions(asl: &str, pipeline: &Value) -> Vec<String> {
+fn substitutions(asl: &str, machine: &Value) -> Vec<String> {
     let used: BTreeSet<&str> = placeholders(asl).collect();
-    let resources = pipeline["Resources"].as_object().into_iter().flatten();
-    let given: BTreeSet<&str> = resources
-        .filter_map(|(_, resource)| resource["Properties"]["DefinitionSubstitutions"].as_object())
+    let given = machine["Properties"]["DefinitionSubstitutions"].as_object();
+    let given: BTreeSet<&str> = given
+        .into_iter()
         .flat_map(|substitutions| substitutions.keys().map(String::as_str))
         .collect();
     let missing = used.difference(&given).map(|name| {
@@ -261,21 +375,66 @@ mod tests {
             "Globals": {"Function": {"Timeout": 30, "AutoPublishAlias": "live", "AutoPublishAliasAllProperties": true}},
             "Resources": {
                 "PlanFunction": {"Type": "AWS::Serverless::Function", "Properties": {}},
-                "Machine": {"Properties": {"DefinitionSubstitutions": {"PlanFunction": {"Ref": "PlanFunction.Version"}}}},
+                "Machine": {"Type": "AWS::Serverless::StateMachine", "Properties": {
+                    "DefinitionUri": "../statemachine/deploy.asl.json",
+                    "DefinitionSubstitutions": {"PlanFunction": {"Ref": "PlanFunction.Version"}},
+                    "Policies": [{"Statement": [{"Action": "lambda:InvokeFunction", "Resource": [{"Fn::Sub": "${PlanFunction.Arn}:*"}]}]}],
+                }},
             },
         })
     }
 
     #[test]
     fn substitutions_are_used_and_given() {
-        assert_eq!(substitutions(&workflow().to_string(), &pipeline()), [""; 0]);
-        let found = substitutions("${PlanFunktion}", &pipeline());
+        let pipeline = pipeline();
+        let machine = machine("deploy", &pipeline);
+        assert_eq!(substitutions(&workflow().to_string(), machine), [""; 0]);
+        assert_eq!(invocations(&workflow().to_string(), machine), [""; 0]);
+        assert_eq!(invocations("${PlanFunktion}", machine).len(), 2);
+        let found = substitutions("${PlanFunktion}", machine);
         assert!(
             found.len() == 2
                 && found[0].contains("PlanFunktion")
                 && found[1].contains("PlanFunction"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn each_workflow_has_its_state_machine() {
+        assert_eq!(machines(&["deploy"], &pipeline()), [""; 0]);
+        let found = machines(&["build"], &pipeline());
+        assert!(
+            found.len() == 2
+                && found[0].contains("statemachine/build.asl.json")
+                && found[1].contains("Machine"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_function_is_there_for_something() {
+        let functions = [("plan".to_owned(), String::new())];
+        let unused = |asl| unused([asl].into_iter(), &pipeline(), &functions);
+        assert_eq!(unused("${PlanFunction}"), [""; 0]);
+        assert_eq!(
+            unused("{}"),
+            ["PlanFunction is invoked by no workflow and by no event: remove it"]
+        );
+    }
+
+    #[test]
+    fn an_ending_is_known_to_recover() {
+        let fails = |error: &str| json!({"States": {"End": {"Type": "Fail", "Error": error}}});
+        for error in [
+            "BuildFailed",
+            "{% $settled ? 'NeedsAttention' : 'RollBackFailed' %}",
+        ] {
+            assert_eq!(endings(&states(&fails(error))), [""; 0], "{error}");
+        }
+        for error in ["BuildFaild", "{% $settled ? 'NeedsAttention' : 'Lost' %}"] {
+            assert_eq!(endings(&states(&fails(error))).len(), 1, "{error}");
+        }
     }
 
     #[test]

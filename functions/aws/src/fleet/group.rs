@@ -78,34 +78,6 @@ impl Fleets {
         Ok(standing.map(|group| count(group.desired_capacity())))
     }
 
-    /// The newest hundred scaling activities of a group: a new group has few, and many are a failure already.
-    pub(super) async fn activities(&self, name: &FleetName) -> Result<Vec<Activity>, StepError> {
-        let answer = self
-            .groups
-            .describe_scaling_activities()
-            .auto_scaling_group_name(name.to_string())
-            .max_records(100)
-            .send()
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(failed(format!("DescribeScalingActivities {name}"), error)),
-        };
-        Ok(answer
-            .activities()
-            .iter()
-            .map(|activity| Activity {
-                status: activity
-                    .status_code()
-                    .map(|code| code.as_str().to_owned())
-                    .unwrap_or_default(),
-                description: activity.description().unwrap_or_default().to_owned(),
-                message: activity.status_message().map(ToOwned::to_owned),
-            })
-            .collect())
-    }
-
     /// Creates a release's Auto Scaling group, or adopts the one that an earlier try made.
     pub async fn create_group(
         &self,
@@ -201,38 +173,70 @@ impl Fleets {
             .map(drop)
             .map_err(|error| failed(format!("SetDesiredCapacity {name} to {desired}"), error))
     }
+}
 
-    pub(super) async fn scale_to_nothing(&self, name: &FleetName) -> Result<(), StepError> {
-        let update = self
-            .groups
-            .update_auto_scaling_group()
-            .auto_scaling_group_name(name.to_string())
-            .min_size(0)
-            .max_size(0)
-            .desired_capacity(0);
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_missing(&error) => Ok(()),
-            Err(error) => Err(failed(format!("UpdateAutoScalingGroup {name} to 0"), error)),
-        }
+/// The newest hundred scaling activities of a group: a new group has few, and many are a failure already.
+pub(crate) async fn activities(
+    groups: &autoscaling::Client,
+    name: &str,
+) -> Result<Vec<Activity>, StepError> {
+    let answer = groups
+        .describe_scaling_activities()
+        .auto_scaling_group_name(name)
+        .max_records(100)
+        .send()
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(format!("DescribeScalingActivities {name}"), error)),
+    };
+    Ok(answer
+        .activities()
+        .iter()
+        .map(|activity| Activity {
+            status: activity
+                .status_code()
+                .map(|code| code.as_str().to_owned())
+                .unwrap_or_default(),
+            description: activity.description().unwrap_or_default().to_owned(),
+            message: activity.status_message().map(ToOwned::to_owned),
+        })
+        .collect())
+}
+
+pub(crate) async fn scale_to_nothing(
+    groups: &autoscaling::Client,
+    name: &str,
+) -> Result<(), StepError> {
+    let update = groups
+        .update_auto_scaling_group()
+        .auto_scaling_group_name(name)
+        .min_size(0)
+        .max_size(0)
+        .desired_capacity(0);
+    match update.send().await {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(failed(format!("UpdateAutoScalingGroup {name} to 0"), error)),
     }
+}
 
-    /// Deletes an empty group, without force: that would skip its termination hooks. Whether it is gone.
-    pub(super) async fn delete_group(&self, name: &FleetName) -> Result<bool, StepError> {
-        let delete = self
-            .groups
-            .delete_auto_scaling_group()
-            .auto_scaling_group_name(name.to_string());
-        match delete.send().await {
-            Ok(_) => Ok(false),
-            Err(error) if is_missing(&error) => Ok(true),
-            Err(error)
-                if is(&error, "ResourceInUse") || is(&error, "ScalingActivityInProgress") =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(failed(format!("DeleteAutoScalingGroup {name}"), error)),
+/// Deletes an empty group, without force: that would skip its termination hooks. Whether it is gone.
+pub(crate) async fn delete_group(
+    groups: &autoscaling::Client,
+    name: &str,
+) -> Result<bool, StepError> {
+    let delete = groups
+        .delete_auto_scaling_group()
+        .auto_scaling_group_name(name);
+    match delete.send().await {
+        Ok(_) => Ok(false),
+        Err(error) if is_missing(&error) => Ok(true),
+        Err(error) if is(&error, "ResourceInUse") || is(&error, "ScalingActivityInProgress") => {
+            Ok(false)
         }
+        Err(error) => Err(failed(format!("DeleteAutoScalingGroup {name}"), error)),
     }
 }
 

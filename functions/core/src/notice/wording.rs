@@ -161,7 +161,7 @@ impl Wording {
 }
 
 /// Without control characters, and no longer than a person reads.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let mut kept: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -174,7 +174,7 @@ fn cut(text: &str) -> String {
 }
 
 /// As a sentence that another may follow.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim();
     let mut chars = text.chars();
     // A name, such as config.env, keeps its case.

@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::boot::{self, Boot, BootFailure, Ready, Step};
+use super::builder::Builder;
 use super::ledger::{Clients, Ledger};
 use super::log::Log;
 use super::{Faults, Spec, container, docker};
@@ -100,6 +101,8 @@ struct Machine {
     addr: SocketAddr,
     /// None if the tags do not say: then there is nothing to boot, and nowhere to report it.
     ledger: Result<Ledger, String>,
+    /// If it is there to build an image, and not to run one.
+    builder: Option<Builder>,
     log: Log,
     /// Where the description is.
     work: PathBuf,
@@ -130,6 +133,7 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
             pace: Pace::new(speed),
             clients: Clients::new(&endpoint),
             ledger: boot::ledger(&spec.tags),
+            builder: Builder::of(&spec.tags),
             id: spec.id,
             addr,
             log: Log::create(&log)?,
@@ -182,6 +186,10 @@ impl Machine {
     }
 
     async fn boot(&self) -> Option<Ready> {
+        if let Some(builder) = &self.builder {
+            builder.refuse(&self.clients.s3, &self.log).await;
+            return None;
+        }
         let ledger = match &self.ledger {
             Ok(ledger) => ledger,
             Err(error) => {

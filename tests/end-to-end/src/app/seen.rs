@@ -81,19 +81,19 @@ impl App {
 
     /// The one final outcome that was told of an execution.
     pub async fn outcome(&self, execution: &Execution) -> Notice {
-        let id = format!("outcome-{}", execution.name());
+        self.told_once(&format!("outcome-{}", execution.name()))
+            .await
+    }
+
+    /// The one notice that bears this id.
+    pub(super) async fn told_once(&self, id: &str) -> Notice {
         let told: Vec<Notice> = self
             .notices()
             .await
             .into_iter()
             .filter(|notice| notice.id == id)
             .collect();
-        assert_eq!(
-            told.len(),
-            1,
-            "{} has not exactly one outcome: {told:?}",
-            execution.name()
-        );
+        assert_eq!(told.len(), 1, "{id} was not told exactly once: {told:?}");
         told[0].clone()
     }
 

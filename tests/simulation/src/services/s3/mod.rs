@@ -41,6 +41,14 @@ pub struct Content {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl Version {
+    /// One of the user's metadata, by its name.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        let metadata = &self.content.as_ref()?.metadata;
+        metadata.get(name).map(String::as_str)
+    }
+}
+
 impl S3 {
     /// Empty buckets; `default_kms_key` is the ARN of the key that all of them encrypt with.
     pub fn new(buckets: impl IntoIterator<Item = String>, default_kms_key: String) -> Self {
@@ -79,6 +87,15 @@ impl S3 {
             metadata: BTreeMap::new(),
         };
         self.write(bucket, key, Some(content), now)
+    }
+
+    /// Gives an object's newest version metadata, as if it had been uploaded with that.
+    pub fn describe(&mut self, bucket: &str, key: &str, name: &str, value: &str) {
+        let versions = self.bucket(bucket).get_mut(key);
+        let newest = versions.and_then(|versions| versions.last_mut()?.content.as_mut());
+        if let Some(content) = newest {
+            content.metadata.insert(name.to_owned(), value.to_owned());
+        }
     }
 
     /// The newest version of an object, unless it is deleted.
