@@ -33,10 +33,6 @@ impl Execution {
         describe.execution_arn(&self.arn).send().await.unwrap()
     }
 
-    pub async fn input(&self) -> String {
-        self.describe().await.input().unwrap_or_default().to_owned()
-    }
-
     /// Waits until it has ended; its status, and the error of a failed one.
     pub async fn end(&self) -> String {
         let began = Instant::now();
