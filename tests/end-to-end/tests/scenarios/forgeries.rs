@@ -59,7 +59,7 @@ async fn boot_report(app: &App, release: u32) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local AWS: cargo xtask test"]
 async fn an_instance_runs_no_manifest_but_the_one_that_was_signed_for_its_release() {
-    let app = App::with_v1("forged").await;
+    let app = App::with_v1("forgery").await;
     let (first, signature) = manifest(&app, 1).await;
     let signature = signature.unwrap();
 
@@ -73,7 +73,7 @@ async fn an_instance_runs_no_manifest_but_the_one_that_was_signed_for_its_releas
     let outcome = app.outcome(&deploy).await;
     for says in [
         "could not verify the release",
-        "is that of release 1 of forged/test, put in its place",
+        "is that of release 1 of forgery/test, put in its place",
     ] {
         assert!(outcome.text.contains(says), "{outcome:?}");
     }
