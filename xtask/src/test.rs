@@ -125,7 +125,7 @@ async fn docker(ui: &Ui) -> Result<Counts> {
         return Ok(Counts::default());
     }
     let cloud = cloud(ui, "test-docker", Instances::Docker).await?;
-    scenarios(ui, &cloud, "docker", 20).await
+    scenarios(ui, &cloud, "docker", 8).await
 }
 
 async fn cloud(ui: &Ui, name: &str, instances: Instances) -> Result<LocalCloud> {

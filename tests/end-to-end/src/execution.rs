@@ -7,7 +7,7 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use serde_json::Value;
 
 /// Longer than any deploy of these tests takes, in real time.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(8);
 
 #[derive(Clone, Debug)]
 pub struct Execution {

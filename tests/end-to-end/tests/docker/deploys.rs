@@ -23,7 +23,7 @@ async fn a_version_replaces_another_and_settings_arrive_as_they_are_written_and_
     app.serves("v1").await;
 
     let user = User::of(&app.host);
-    let config = format!("GREETING={GREETING}\n# SECRET=no\nSECRET={SECRET}\nPORT=1\n");
+    let config = format!("GREETING={GREETING}\n# SECRET=no\nSECRET={SECRET}\n");
     let key = format!("{}/config.env", app.place);
     let second = app.upload_to(&key, config.as_bytes()).await;
     assert_eq!(second.end().await, "SUCCEEDED", "{:#?}", consoles(&app));

@@ -219,7 +219,8 @@ async fn refuse(mut stream: TcpStream, code: &str) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// Passes on what is asked, and of the answer every byte but one, far behind its header.
+/// Passes on what is asked, and of the answer every byte but one, far behind its header. S3 says nothing of a checksum
+/// then: as if other bytes had been there when it made one.
 async fn corrupt(stream: TcpStream, there: TcpStream) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let (mut answer, mut question) = there.into_split();
@@ -232,11 +233,26 @@ async fn corrupt(stream: TcpStream, there: TcpStream) -> io::Result<()> {
             ask.abort();
             return to.shutdown().await;
         }
+        if passed == 0 {
+            rename_checksums(&mut buffer[..read]);
+        }
         if (passed..passed + read).contains(&CORRUPT_BYTE) {
             buffer[CORRUPT_BYTE - passed] ^= 1;
         }
         passed += read;
         to.write_all(&buffer[..read]).await?;
+    }
+}
+
+/// In a header, which begins with the first byte.
+fn rename_checksums(answer: &mut [u8]) {
+    const NAME: &[u8] = b"x-amz-checksum-";
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let header = &mut answer[..end.unwrap_or(0)];
+    for at in 0..header.len().saturating_sub(NAME.len()) {
+        if header[at..at + NAME.len()].eq_ignore_ascii_case(NAME) {
+            header[at] = b'y';
+        }
     }
 }
 
@@ -256,5 +272,13 @@ mod tests {
         ] {
             assert_eq!(asks_for_a_version(head.as_bytes()), wanted, "{head}");
         }
+    }
+
+    #[test]
+    fn checksums_are_hidden_in_the_header_alone() {
+        let mut answer = *b"HTTP/1.1 200 OK\r\nX-Amz-Checksum-CRC32: a\r\n\r\nx-amz-checksum-crc32";
+        rename_checksums(&mut answer);
+        let wanted = b"HTTP/1.1 200 OK\r\ny-Amz-Checksum-CRC32: a\r\n\r\nx-amz-checksum-crc32";
+        assert_eq!(&answer, wanted);
     }
 }
