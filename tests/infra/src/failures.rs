@@ -1,6 +1,6 @@
 //! A boot that fails says at once where and why, in the ledger and on the console, and what to do about it.
 
-use crate::instance::{AMAZON_LINUX, Instance};
+use crate::instance::{AMAZON_LINUX, DEBIAN, Instance};
 
 const ARTIFACT: &str = "s3/artifacts/hello/qa/3f2a1c.tar.gz@v1";
 const DENIED: &str = "An error occurred (AccessDenied) when calling the get-object operation";
@@ -293,6 +293,21 @@ fn without_a_ledger_the_console_says_it() {
     let boot = launched().write("imds-failures", "11").boots();
     let says = "boot failed at identify: the instance metadata service does not answer: the launch template must leave it on";
     assert!(boot.console.contains(says), "{}", boot.console);
+}
+
+#[test]
+fn without_the_aws_cli_the_console_says_it() {
+    let boot = Instance::launched(&DEBIAN)
+        .write("apt-get.fails", "")
+        .boots();
+    assert!(!boot.succeeded);
+    for says in [
+        "boot failed at download: the AWS CLI could not be installed: see the output\nE: Unable to locate package",
+        "exuvia: the boot report could not be written: ",
+    ] {
+        assert!(boot.console.contains(says), "{}", boot.console);
+    }
+    assert_eq!(boot.count("docker"), 0, "{}", boot.calls);
 }
 
 #[test]
