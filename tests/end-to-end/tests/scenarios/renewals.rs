@@ -12,7 +12,7 @@ use serde_json::json;
 async fn a_renewal_puts_what_is_live_on_fresh_instances_and_gives_way() {
     let schedule = ["RenewalSchedule=rate(1 minute)", "RenewalAgeHours=1"];
     let app = App::with_parameters("renews", &schedule).await;
-    let slow: &[&str] = &["HELLO_START_AFTER=4"];
+    let slow: &[&str] = &["HELLO_START_AFTER=2"];
     let first = app.upload("v1", &Image::hello("v1", slow)).await;
     assert_eq!(first.end().await, "SUCCEEDED");
 
