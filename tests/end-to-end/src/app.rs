@@ -309,7 +309,7 @@ impl App {
         let ours = groups.auto_scaling_groups().iter().filter(|group| {
             FleetName::of_name(&self.place, group.auto_scaling_group_name().unwrap()).is_some()
         });
-        ours.flat_map(|group| group.instances())
+        ours.flat_map(aws_sdk_autoscaling::types::AutoScalingGroup::instances)
             .map(|instance| instance.instance_id().unwrap().to_owned())
             .collect()
     }

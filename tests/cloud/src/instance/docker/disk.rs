@@ -132,7 +132,7 @@ fn mounts() -> io::Result<Vec<PathBuf>> {
     Ok(mounts)
 }
 
-/// `\040` for a blank, and so on (proc_pid_mountinfo(5)).
+/// `\040` for a blank, and so on (`proc_pid_mountinfo(5)`).
 fn unescaped(field: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
