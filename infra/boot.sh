@@ -30,6 +30,8 @@ begin identify
 fail() {
   trap - ERR
   set +e
+  # What a shutdown takes away, docker for one, is no fault of the release.
+  if [[ $(systemctl is-system-running 2>/dev/null) == stopping ]]; then exit 1; fi
   echo "exuvia: boot failed at $step: $1" >&2
   cat "$WORK"/{config,env} >"$WORK/secrets" 2>/dev/null
   python3 -I -S - "${instance:-}" "$step" "$1" "$(date --utc +%FT%TZ)" "$WORK" >"$WORK/report.json" <<'PYTHON'

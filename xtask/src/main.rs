@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use cloud::Instances;
 use ui::{Tone, Ui};
 
 #[derive(Parser)]
@@ -35,6 +36,9 @@ enum Command {
         /// How many times as fast as real time the local AWS's time runs
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
         speed: u32,
+        /// Let instances boot by infra/boot.sh and run a docker engine; needs root
+        #[arg(long)]
+        docker: bool,
     },
     /// Try it: start a local AWS and leave it running, for the AWS CLI or any SDK
     Up(up::Options),
@@ -43,7 +47,7 @@ enum Command {
     /// End it
     Down,
     /// Test it: lint, all tests, the end-to-end tests against a local AWS, and the demo
-    Test,
+    Test(test::Options),
     /// Prove it: deploys in virtual time, under every fault
     Simulate(simulate::Options),
     /// Check format, lints, dependencies, templates and the state machine
@@ -79,10 +83,13 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
         Command::Package(options) => done(package::run(&options)),
         Command::Env => done(up::env()),
         Command::Down => done(up::down(ui)),
-        Command::Demo { speed } => interruptible(demo::run(ui, &demo, speed)),
+        Command::Demo { speed, docker } => {
+            let instances = Instances::with(docker);
+            interruptible(demo::run(ui, &demo, speed, instances))
+        }
         Command::Up(options) => interruptible(up::up(ui, &options)),
         Command::Simulate(options) => interruptible(simulate::run(ui, &options)),
-        Command::Test => interruptible(test::run(ui)),
+        Command::Test(options) => interruptible(test::run(ui, options)),
     }
 }
 

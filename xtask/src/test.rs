@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::cloud::stacks::{self, App};
-use crate::cloud::{LocalCloud, forget_other_aws};
+use crate::cloud::{Instances, LocalCloud, forget_other_aws};
 use crate::process::Lifetime;
 use crate::ui::{Tone, Ui, seconds};
 use crate::{compile, demo, lint, tools, up};
@@ -37,9 +37,40 @@ impl Counts {
     }
 }
 
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Also what needs root and a docker engine: infra/boot.sh on machines with docker, and what can go wrong there
+    #[arg(long)]
+    docker: bool,
+    /// Nothing but that
+    #[arg(long, conflicts_with = "docker")]
+    only_docker: bool,
+}
+
 /// Runs all, whatever fails; lint and the demo count as one each.
-pub(crate) async fn run(ui: &Ui) -> Result<()> {
+pub(crate) async fn run(ui: &Ui, options: Options) -> Result<()> {
     let began = Instant::now();
+    let mut total = Counts::default();
+    if !options.only_docker {
+        total.add(all(ui).await?);
+    }
+    if options.docker || options.only_docker {
+        heading(ui, "End to end, on machines with docker");
+        total.add(match docker(ui).await {
+            Ok(counts) => counts,
+            Err(error) => report(ui, "the tests with docker", &Err(error)),
+        });
+    }
+    ui.line(format!("\nThat took {}.", seconds(began.elapsed())));
+    ui.line(format!("{} passed, {} failed", total.passed, total.failed));
+    if total.failed > 0 {
+        bail!("not everything passed");
+    }
+    Ok(())
+}
+
+/// Lint, unit and end-to-end tests, and the demo.
+async fn all(ui: &Ui) -> Result<Counts> {
     let mut total = Counts::default();
 
     heading(ui, "Lint");
@@ -56,18 +87,10 @@ pub(crate) async fn run(ui: &Ui) -> Result<()> {
         Err(error) => total.add(report(ui, "the end-to-end tests", &Err(error))),
     }
 
-    let demonstrated = demo::run(ui, &tools::local().join("test-demo"), SPEED).await;
+    let directory = tools::local().join("test-demo");
+    let demonstrated = demo::run(ui, &directory, SPEED, Instances::Processes).await;
     total.add(report(ui, "the demo", &demonstrated));
-
-    ui.line(format!(
-        "\nThat took {}: lint, unit and end-to-end tests, and the demo.",
-        seconds(began.elapsed())
-    ));
-    ui.line(format!("{} passed, {} failed", total.passed, total.failed));
-    if total.failed > 0 {
-        bail!("not everything passed");
-    }
-    Ok(())
+    Ok(total)
 }
 
 fn heading(ui: &Ui, text: &str) {
@@ -83,16 +106,44 @@ fn report(ui: &Ui, what: &str, result: &Result<()>) -> Counts {
 
 async fn end_to_end(ui: &Ui) -> Result<Counts> {
     crate::prepare(ui).await?;
+    let cloud = cloud(ui, "test", Instances::Processes).await?;
+    // They wait most of the time: more of them at once than there are processors.
+    let mut counts = scenarios(ui, &cloud, "scenarios", 5).await?;
+    // It changes the pipeline under whatever else is being deployed.
+    counts.add(scenarios(ui, &cloud, "upgrade", 1).await?);
+    Ok(counts)
+}
+
+/// Where there are no machines with docker to be had, it says why and counts nothing.
+async fn docker(ui: &Ui) -> Result<Counts> {
+    crate::prepare(ui).await?;
+    if Instances::Docker.check().await.is_err() {
+        tools::install_docker(ui).await?;
+    }
+    if let Err(error) = Instances::Docker.check().await {
+        ui.line(format!("  skipped: {error:#}"));
+        return Ok(Counts::default());
+    }
+    let cloud = cloud(ui, "test-docker", Instances::Docker).await?;
+    scenarios(ui, &cloud, "docker", 8).await
+}
+
+async fn cloud(ui: &Ui, name: &str, instances: Instances) -> Result<LocalCloud> {
     let step = ui.step(
         "Cloud",
         "starting a local AWS and deploying the stacks",
         Some("about 20 s"),
     );
-    let mut cloud = LocalCloud::start(&tools::local().join("test"), SPEED, Lifetime::Tied).await?;
+    let directory = tools::local().join(name);
+    let mut cloud = LocalCloud::start(&directory, SPEED, instances, Lifetime::Tied).await?;
     stacks::deploy_pipeline(&mut cloud).await?;
     stacks::deploy_app(&mut cloud, &App::hello()).await?;
     step.done("a local AWS with the pipeline and hello in qa");
+    Ok(cloud)
+}
 
+/// The tests of one program against a local AWS, so many at once.
+async fn scenarios(ui: &Ui, cloud: &LocalCloud, program: &str, at_once: usize) -> Result<Counts> {
     let network = cloud
         .state
         .network
@@ -106,20 +157,14 @@ async fn end_to_end(ui: &Ui) -> Result<Counts> {
     let mut environment = up::environment(&cloud.state, network, pipeline);
     up::install_cli()?;
     environment.push(("PATH", up::path_with_cli()));
-    // By its name and not by --package, so that features are those of the whole workspace.
-    // They wait most of the time: more of them at once than there are processors.
-    let arguments = ["--test", "scenarios", "--", "--ignored", "--test-threads=5"];
-    let log = "test-end-to-end.log";
-    let mut counts = cargo_test(ui, log, &arguments, environment.clone()).await?;
-    // It changes the pipeline under whatever else is being deployed.
+    let directory = cloud.directory().join("cloud");
+    environment.push(("EXUVIA_CLOUD_DIRECTORY", directory.display().to_string()));
     let template = cloud.directory().join(stacks::PACKAGED);
-    environment.push((
-        "EXUVIA_PIPELINE_TEMPLATE",
-        template.to_string_lossy().into_owned(),
-    ));
-    let arguments = ["--test", "upgrade", "--", "--ignored"];
-    counts.add(cargo_test(ui, "test-upgrade.log", &arguments, environment).await?);
-    Ok(counts)
+    environment.push(("EXUVIA_PIPELINE_TEMPLATE", template.display().to_string()));
+    // By its name and not by --package, so that features are those of the whole workspace.
+    let at_once = format!("--test-threads={at_once}");
+    let arguments = ["--test", program, "--", "--ignored", &at_once];
+    cargo_test(ui, &format!("test-{program}.log"), &arguments, environment).await
 }
 
 /// Runs `cargo test` and counts. What passes is not worth a line; what fails is shown in full.

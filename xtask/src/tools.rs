@@ -44,6 +44,40 @@ pub(crate) async fn check_machine() -> Result<()> {
     Ok(())
 }
 
+/// Installs a docker engine where that is a matter of one command: by root on a Debian or Ubuntu.
+pub(crate) async fn install_docker(ui: &Ui) -> Result<()> {
+    let has = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    if has("dockerd") || !has("apt-get") || !nix::unistd::Uid::effective().is_root() {
+        return Ok(());
+    }
+    let step = ui.step(
+        "Docker",
+        "installing docker.io",
+        Some("about a minute, once"),
+    );
+    for arguments in [
+        &["update"][..],
+        &[
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "docker.io",
+            "iproute2",
+        ],
+    ] {
+        let mut apt = process::tied("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive")
+            .arg("--quiet")
+            .args(arguments);
+        process::output(apt, "apt-get").await?;
+    }
+    step.done("docker.io is installed");
+    Ok(())
+}
+
 /// Makes the Python environment, unless it is there and made of the same requirements.
 pub(crate) async fn python(ui: &Ui) -> Result<()> {
     let requirements = root().join(REQUIREMENTS);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use exuvia_core::name::{AppName, Environment};
 
 use crate::cloud::stacks::{self, App};
-use crate::cloud::{self, LocalCloud, State};
+use crate::cloud::{self, Instances, LocalCloud, State};
 use crate::process::{self, Lifetime};
 use crate::tools;
 use crate::ui::{Tone, Ui};
@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// How many times as fast as real time the local AWS's time runs (10 if not given)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     speed: Option<u32>,
+    /// Let instances boot by infra/boot.sh and run a docker engine; needs root
+    #[arg(long)]
+    docker: bool,
     /// Be what keeps the local AWS in this directory up
     #[arg(long, hide = true, value_name = "DIRECTORY")]
     keep: Option<PathBuf>,
@@ -59,16 +62,22 @@ pub(crate) async fn up(ui: &Ui, options: &Options) -> Result<()> {
                 cloud.state.speed
             );
         }
+        if options.docker && cloud.state.instances != Instances::Docker {
+            bail!("the local AWS that runs has no docker: `cargo xtask down` first");
+        }
         ui.line(format!(
             "  {} Cloud     it is running already",
             ui.mark(true)
         ));
         cloud
     } else {
+        let instances = Instances::with(options.docker);
+        instances.check().await?;
         let step = ui.step("Cloud", "starting the local AWS", None);
         let cloud = LocalCloud::start(
             &directory,
             options.speed.unwrap_or(DEFAULT_SPEED),
+            instances,
             Lifetime::Detached,
         )
         .await?;
@@ -265,6 +274,13 @@ fn cli_directory() -> PathBuf {
 pub(crate) fn path_with_cli() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{}:{path}", cli_directory().display())
+}
+
+/// The same for machines, with the Python that the AWS CLI runs on: another may be a script that looks for one.
+pub(crate) fn path_of_machines() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let python = tools::local().join("python/bin");
+    format!("{}:{}:{path}", cli_directory().display(), python.display())
 }
 
 /// Puts `aws` into its directory.

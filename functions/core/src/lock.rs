@@ -34,7 +34,7 @@ pub enum Purpose {
     /// To put a certain version live: replaces older deploys that wait or build, and is replaced by newer ones.
     Deploy,
     /// To put what is live on fresh instances: gives way to a newer deploy, but makes none give way, since what
-    /// they bring would be lost.
+    /// they bring would be lost. (A renewal brings nothing.)
     Refresh,
     /// To put what is live on fresh instances because it has run for long: neither waits nor takes anybody's place, and
     /// gives way to every deploy.
@@ -83,11 +83,15 @@ impl Found {
         self.running || now < until
     }
 
-    /// Whether this is a live deploy of a certain version that is wanted since later than that claim.
+    /// Whether this is a live deploy of a certain version that is wanted since later than that claim; of a renewal's claim
+    /// every deploy that a person or an upload has asked for is ahead.
     fn is_ahead_of(&self, claim: &Claim) -> bool {
-        self.running
-            && self.record.purpose == Purpose::Deploy
-            && self.record.claim.is_newer_than(claim)
+        let counts = match self.record.purpose {
+            Purpose::Deploy => true,
+            Purpose::Refresh => claim.since == RENEWAL_SINCE,
+            Purpose::Renewal | Purpose::Recovery => false,
+        };
+        self.running && counts && self.record.claim.is_newer_than(claim)
     }
 }
 
@@ -143,8 +147,15 @@ pub fn decide(
         },
         Some(found) => Decision::Wait {
             holder: found.execution().to_owned(),
-            announce: purpose == Purpose::Deploy
-                && waiting.is_none_or(|other| other.execution() != me.execution),
+            announce: match purpose {
+                Purpose::Deploy => waiting.is_none_or(|other| other.execution() != me.execution),
+                // Only a renewal gives way to it; what a deploy has announced is left alone.
+                Purpose::Refresh => {
+                    found.record.purpose == Purpose::Renewal
+                        && waiting.is_none_or(|other| !other.running)
+                }
+                Purpose::Renewal | Purpose::Recovery => false,
+            },
         },
     }
 }
@@ -398,18 +409,25 @@ mod tests {
         // One that was wanted before the renewal began as well.
         let deploy = found("deploy", 10, true);
         assert_eq!(yields_to(me, Some(&deploy)), Some("deploy".into()));
-        let decision = decide(
-            &deploy.record.claim,
-            Purpose::Deploy,
-            now(),
-            Some(&renewal),
-            None,
-        );
-        let wait = Decision::Wait {
+        let wait = |announce| Decision::Wait {
             holder: "renewal".into(),
-            announce: true,
+            announce,
         };
-        assert_eq!(decision, wait);
+        let decide = |purpose, waiting: Option<&Found>| {
+            let me = &claim("me", 20);
+            decide(me, purpose, now(), Some(&renewal), waiting)
+        };
+        assert_eq!(decide(Purpose::Deploy, None), wait(true));
+        // Settings, or what is live again, asked for by a person: announced, unless something is already.
+        let settings = refresh("settings", 10);
+        assert_eq!(yields_to(me, Some(&settings)), Some("settings".into()));
+        assert_eq!(yields_to(&claim("old", 5), Some(&settings)), None);
+        assert_eq!(decide(Purpose::Refresh, None), wait(true));
+        assert_eq!(decide(Purpose::Refresh, Some(&settings)), wait(false));
+        assert_eq!(decide(Purpose::Refresh, Some(&deploy)), wait(false));
+        let gone = found("gone", 10, false);
+        assert_eq!(decide(Purpose::Refresh, Some(&gone)), wait(true));
+        assert_eq!(decide(Purpose::Deploy, Some(&settings)), wait(true));
     }
 
     proptest! {

@@ -84,7 +84,7 @@ impl fmt::Display for Architecture {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogDriver {
-    /// CloudWatch Logs.
+    /// The log group `/exuvia/<app>/<environment>`.
     #[default]
     AwsLogs,
     /// The instance's own.

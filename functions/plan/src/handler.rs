@@ -70,14 +70,15 @@ impl Handler {
             return Ok(seen.output(PlanStatus::Superseded, None, 0, reason));
         }
         // Run again after it was cut off, it goes on with the number that it took.
-        let manifest = match self.release_of(&place, &seen, &input.execution.arn).await? {
+        let made = self.release_of(&place, &seen, &input.execution.arn).await?;
+        if made.is_none()
+            && let Some(reason) = reason_to_skip(&input.deploy, seen.live.as_ref(), input.now)
+        {
+            return Ok(seen.output(PlanStatus::Skipped, None, 0, reason));
+        }
+        let manifest = match made {
             Some(manifest) => manifest,
-            None => {
-                if let Some(reason) = reason_to_skip(&input.deploy, seen.live.as_ref(), input.now) {
-                    return Ok(seen.output(PlanStatus::Skipped, None, 0, reason));
-                }
-                self.write_manifest(&place, &input, &seen).await?
-            }
+            None => self.write_manifest(&place, &input, &seen).await?,
         };
         let live_desired = seen
             .live

@@ -8,7 +8,10 @@ use hyper_util::{
 };
 use tracing::warn;
 
-use crate::{model::Error, wire};
+use crate::{
+    model::Error,
+    wire::{self, Answer},
+};
 
 /// Nothing checks the signature of a local request, but the credential scope says for which service it is.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ec2/aws4_request, \
@@ -104,6 +107,30 @@ impl Ec2 {
         Ok(())
     }
 
+    /// The user data of a launch template, in the version that it has or that is its `$Default` or `$Latest`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn user_data(&self, template: &str, version: &str) -> Result<Vec<u8>, String> {
+        let kind = if template.starts_with("lt-") {
+            "Id"
+        } else {
+            "Name"
+        };
+        let version = version.replace('$', "%24");
+        let parameters =
+            format!("&LaunchTemplate{kind}={template}&LaunchTemplateVersion.1={version}");
+        let answer = self
+            .ask("DescribeLaunchTemplateVersions", &parameters)
+            .await;
+        let answer = answer.unwrap_or_default();
+        let missing =
+            || format!("launch template {template} has no user data in version {version}");
+        let encoded = texts(&answer, "userData").next().ok_or_else(missing)?;
+        aws_smithy_types::base64::decode(encoded.trim())
+            .map_err(|error| format!("the user data of launch template {template}: {error}"))
+    }
+
     async fn ask(&self, action: &str, parameters: &str) -> Option<String> {
         let form = format!("Action={action}&Version=2016-11-15{parameters}");
         let request = Request::post(&self.url)
@@ -122,6 +149,29 @@ impl Ec2 {
                 None
             }
         }
+    }
+}
+
+/// What EC2 answers to `RebootInstances`.
+pub fn rebooted(done: Result<(), Error>) -> Answer {
+    match done {
+        Ok(()) => Answer {
+            status: 200,
+            body: "<RebootInstancesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+                   <requestId>local</requestId><return>true</return></RebootInstancesResponse>"
+                .to_owned(),
+        },
+        Err(Error {
+            code,
+            message,
+            status,
+        }) => Answer {
+            status,
+            body: format!(
+                "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
+                 <RequestID>local</RequestID></Response>"
+            ),
+        },
     }
 }
 

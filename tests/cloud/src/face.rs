@@ -19,8 +19,9 @@ use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
 use crate::{
+    ec2,
     runtime::Runtime,
-    wire::{Answer, Service},
+    wire::{self, Answer, Service},
 };
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -89,7 +90,10 @@ async fn handle(
         }
         _ => match scope(request.headers()).and_then(Service::from_scope) {
             Some(service) => ours(service, request, runtime).await,
-            None => forward(request, upstream).await,
+            None if scope(request.headers()) == Some("ec2") => {
+                of_ec2(request, runtime, upstream).await
+            }
+            None => forward(request.map(BodyExt::boxed), upstream).await,
         },
     })
 }
@@ -103,15 +107,9 @@ fn scope(headers: &HeaderMap) -> Option<&str> {
 
 async fn ours(service: Service, request: Request<Incoming>, runtime: &Runtime) -> Response<Body> {
     let (Parts { uri, .. }, body) = request.into_parts();
-    let body = match Limited::new(body, MOST_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            return respond(
-                StatusCode::BAD_REQUEST,
-                "text/plain",
-                format!("The request's body: {error}\n"),
-            );
-        }
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     // The protocol allows parameters in either place.
     let query = uri.query().unwrap_or_default();
@@ -121,9 +119,44 @@ async fn ours(service: Service, request: Request<Incoming>, runtime: &Runtime) -
     respond(status, "text/xml", body)
 }
 
+/// EC2 is the other local AWS's, but for what only concerns the machines.
+async fn of_ec2(
+    request: Request<Incoming>,
+    runtime: &Runtime,
+    upstream: &Upstream,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let form = String::from_utf8_lossy(&body);
+    if wire::parameter(&form, "Action").as_deref() == Some("RebootInstances") {
+        let ids: Vec<String> = (1..)
+            .map_while(|n| wire::parameter(&form, &format!("InstanceId.{n}")))
+            .collect();
+        let Answer { status, body } = ec2::rebooted(runtime.reboot(&ids));
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return respond(status, "text/xml", body);
+    }
+    let body = Full::new(body).map_err(|never| match never {}).boxed();
+    forward(Request::from_parts(parts, body), upstream).await
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, Response<Body>> {
+    match Limited::new(body, MOST_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) => Err(respond(
+            StatusCode::BAD_REQUEST,
+            "text/plain",
+            format!("The request's body: {error}\n"),
+        )),
+    }
+}
+
 /// Passes a request on with all its headers, `Host` as well, because they are signed. Nothing is held back: both
 /// bodies stream.
-async fn forward(request: Request<Incoming>, upstream: &Upstream) -> Response<Body> {
+async fn forward(request: Request<Body>, upstream: &Upstream) -> Response<Body> {
     let path = request
         .uri()
         .path_and_query()
@@ -142,7 +175,7 @@ async fn forward(request: Request<Incoming>, upstream: &Upstream) -> Response<Bo
     parts.uri = uri;
     match upstream
         .client
-        .request(Request::from_parts(parts, body.boxed()))
+        .request(Request::from_parts(parts, body))
         .await
     {
         Ok(response) => {

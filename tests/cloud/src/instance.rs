@@ -5,6 +5,7 @@ mod boot;
 mod builder;
 mod command;
 mod container;
+mod docker;
 mod layers;
 mod ledger;
 mod log;
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use docker::Faults;
+pub use docker::check as check_docker;
 use log::Log;
 use machine::Description;
 use process::{Known, Process};
@@ -43,6 +46,7 @@ pub struct Settings {
     pub speed: f64,
     /// Whose end ends the machines.
     pub lifeline: Lifeline,
+    pub kind: Kind,
 }
 
 /// Whose end ends the machines, however it ends.
@@ -55,6 +59,18 @@ pub enum Lifeline {
     Stdin,
 }
 
+/// What machines are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The image's command on the image's files, by what this program knows of the boot script.
+    Process,
+    /// The user data of the launch template and a docker engine, in namespaces.
+    Docker {
+        /// Where all of AWS is: `http://127.0.0.1:4600`.
+        endpoint: String,
+    },
+}
+
 /// What is launched: the part of `RunInstances` that a boot depends on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
@@ -63,6 +79,9 @@ pub struct Spec {
     pub tags: BTreeMap<String, String>,
     pub launch_template_id: String,
     pub launch_template_version: String,
+    pub availability_zone: String,
+    /// On which it is a target. None if it is none.
+    pub port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +98,7 @@ pub enum Event {
 enum Order {
     Launch(Spec),
     Terminate(String),
+    Reboot(String),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -86,6 +106,7 @@ enum Order {
 pub struct Machines {
     orders: mpsc::UnboundedSender<Order>,
     found: BTreeMap<String, SocketAddr>,
+    kind: Kind,
 }
 
 impl Machines {
@@ -116,6 +137,7 @@ impl Machines {
             .map(|(described, _)| (described.spec.id.clone(), described.addr))
             .collect();
         remove_leftovers(&instances, &addresses)?;
+        let kind = settings.kind.clone();
         let held = match settings.lifeline {
             Lifeline::Process => Some(io::pipe()?),
             Lifeline::Stdin => None,
@@ -132,6 +154,7 @@ impl Machines {
         Ok(Self {
             orders,
             found: addresses,
+            kind,
         })
     }
 
@@ -149,6 +172,16 @@ impl Machines {
     /// Stops the container as `docker stop` does, then the machine. Not an error if there is none.
     pub fn terminate(&self, id: &str) {
         self.order(Order::Terminate(id.to_owned()));
+    }
+
+    /// Shuts the machine down and starts it again, with what is on its disk. Not an error if there is none; false where
+    /// machines have nothing to boot from.
+    pub fn reboot(&self, id: &str) -> bool {
+        let boots = self.kind != Kind::Process;
+        if boots {
+            self.order(Order::Reboot(id.to_owned()));
+        }
+        boots
     }
 
     /// Kills every machine, and returns when they are gone.
@@ -170,7 +203,8 @@ impl Machines {
 /// This must come first in `main`, before there is any thread.
 pub fn main_if_asked() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let Some(code) = container::main_if_asked(&arguments) {
+    let code = container::main_if_asked(&arguments);
+    if let Some(code) = code.or_else(|| docker::main_if_asked(&arguments)) {
         std::process::exit(code);
     }
     if let [asked, description] = arguments.as_slice()
@@ -189,7 +223,9 @@ fn remove_leftovers(instances: &Path, running: &BTreeMap<String, SocketAddr>) ->
     for instance in fs::read_dir(instances)? {
         let instance = instance?;
         let id = instance.file_name();
-        if !id.to_str().is_some_and(|id| running.contains_key(id)) {
+        let id = id.to_string_lossy();
+        if !running.contains_key(id.as_ref()) {
+            docker::remove_cgroups(&id);
             rootfs::remove_all(&instance.path().join("work"))?;
         }
     }
@@ -210,10 +246,21 @@ impl Site {
     fn launch(&mut self, spec: Spec) -> io::Result<(Description, Process)> {
         let addr = self.ports.next()?;
         let directory = self.instances.join(&spec.id);
+        let tag = |name: &str| spec.tags.get(name).map_or("", String::as_str);
+        let faults = Faults::of(
+            &self.settings.state_dir,
+            tag("exuvia:app"),
+            tag("exuvia:environment"),
+        )?;
         let described = Description {
             spec,
             addr,
-            endpoint: self.settings.endpoint.clone(),
+            endpoint: match &self.settings.kind {
+                Kind::Process => self.settings.endpoint.clone(),
+                Kind::Docker { endpoint } => endpoint.clone(),
+            },
+            docker: self.settings.kind != Kind::Process,
+            faults,
             speed: self.settings.speed,
             log: directory.join("log"),
         };
@@ -224,8 +271,10 @@ impl Site {
             ..
         } = &described.spec;
         fs::create_dir_all(&directory)?;
+        let group = described.spec.tags.get("aws:autoscaling:groupName");
+        let group = group.map_or(String::new(), |group| format!(", in the group {group}"));
         Log::create(&described.log)?.line(&format!(
-            "{id} at {addr}, from launch template {launch_template_id} version {launch_template_version}"
+            "{id} at {addr}{group}, from launch template {launch_template_id} version {launch_template_version}"
         ));
         let lifeline = match &self.held {
             Some((reader, _)) => Stdio::from(reader.try_clone()?),
@@ -296,6 +345,11 @@ async fn obey(
             Some(Order::Terminate(id)) => {
                 if let Some(machine) = known.get(&id) {
                     machine.signal(Signal::SIGTERM);
+                }
+            }
+            Some(Order::Reboot(id)) => {
+                if let Some(machine) = known.get(&id) {
+                    machine.signal(Signal::SIGHUP);
                 }
             }
             Some(Order::Shutdown(done)) => {

@@ -9,7 +9,7 @@ use exuvia_cloud::{
     clock::Clock,
     ec2::Ec2,
     face,
-    instance::{self, Lifeline},
+    instance::{self, Kind, Lifeline},
     journal::{Beginning, Journal},
     runtime::Runtime,
 };
@@ -43,6 +43,9 @@ struct Options {
     /// Let instances go on when this ends unasked, until standard input ends: started again, this finds them
     #[arg(long)]
     instances_live_with_stdin: bool,
+    /// Let instances be machines with docker, which run the user data of their launch template; needs root
+    #[arg(long)]
+    docker: bool,
 }
 
 fn main() -> Result<()> {
@@ -79,6 +82,9 @@ async fn run(options: Options) -> Result<()> {
         )
     })?;
     let address = listener.local_addr()?;
+    if options.docker {
+        instance::check_docker().map_err(anyhow::Error::msg)?;
+    }
     let (sender, events) = mpsc::unbounded_channel();
     let settings = instance::Settings {
         state_dir: options.state_dir.clone(),
@@ -88,6 +94,13 @@ async fn run(options: Options) -> Result<()> {
             Lifeline::Stdin
         } else {
             Lifeline::Process
+        },
+        kind: if options.docker {
+            Kind::Docker {
+                endpoint: format!("http://{address}"),
+            }
+        } else {
+            Kind::Process
         },
     };
     let machines = instance::Machines::new(settings, sender)

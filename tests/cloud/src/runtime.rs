@@ -198,6 +198,20 @@ impl Runtime {
         summary
     }
 
+    /// Starts instances again, as EC2 does when it is asked to; not an error if there are none of these ids.
+    ///
+    /// # Errors
+    /// Where instances cannot be.
+    pub fn reboot(&self, ids: &[String]) -> Result<(), Error> {
+        if ids.iter().all(|id| self.0.machines.reboot(id)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            "UnsupportedOperation",
+            "Instances that are processes do not boot: start the local AWS with --docker",
+        ))
+    }
+
     /// Ends every instance, and returns when they are gone.
     pub async fn shutdown(&self) {
         self.0.machines.shutdown().await;
@@ -314,6 +328,8 @@ fn spec(launch: Launch) -> instance::Spec {
         tags: launch.tags,
         launch_template_id: launch.launch_template,
         launch_template_version: launch.launch_template_version,
+        availability_zone: launch.availability_zone,
+        port: launch.port,
     }
 }
 

@@ -37,40 +37,16 @@ impl App {
     /// A new app, from `infra/app.yaml`, that nothing has been deployed to. Time is compressed: what is given in
     /// seconds here is that of the cloud.
     pub async fn new(name: &str) -> Self {
+        // When apps are renewed is no business of the other scenarios.
+        Self::with_parameters(name, &["RenewalSchedule="]).await
+    }
+
+    /// As [`App::new`], with parameters of the template.
+    pub async fn with_parameters(name: &str, parameters: &[&str]) -> Self {
         let config = config().await;
         let place = Place::new(name, ENVIRONMENT).unwrap();
-        let host = format!("{name}.{ENVIRONMENT}.localhost");
-        // Before hello's rule, which matches every host; another for each name that the scenarios use.
-        let priority = 1 + name
-            .bytes()
-            .fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 797);
-        let parameters = [
-            format!("App={name}"),
-            format!("Environment={ENVIRONMENT}"),
-            format!("HostNames={host}"),
-            format!("Priority={priority}"),
-            format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")),
-            format!("VpcId={}", setting("EXUVIA_VPC_ID")),
-            format!("Subnets={}", setting("EXUVIA_SUBNETS")),
-            format!("AmiId={}", setting("EXUVIA_AMI_ID")),
-        ];
-        let fixed = [
-            "HealthCheckPath=/health",
-            "HealthCheckInterval=10",
-            "HealthCheckTimeout=5",
-            "MinSize=2",
-            "MaxSize=4",
-            "InitialSize=2",
-            "BakeSeconds=40",
-            "BootSeconds=120",
-            "DrainSeconds=20",
-        ];
-        let parameters: Vec<String> = parameters
-            .into_iter()
-            .chain(fixed.map(str::to_owned))
-            .collect();
-        let stack = format!("exuvia-{name}-{ENVIRONMENT}");
-        deploy_stack("app.yaml", &stack, &parameters).await;
+        let host = host(name);
+        deploy_template(name, parameters).await;
 
         let sqs = aws_sdk_sqs::Client::new(&config);
         let queue = sqs
@@ -177,6 +153,29 @@ impl App {
             input[name] = value.clone();
         }
         input
+    }
+
+    /// Updates the app's stack.
+    pub async fn update_stack(&self, parameters: &[&str]) {
+        deploy_template(self.place.app.as_str(), parameters).await;
+    }
+
+    /// The next execution that is started with this input by somebody else.
+    pub async fn started_with(&self, input: &Value, within: Duration) -> Execution {
+        let (before, began) = (self.executions().await, Instant::now());
+        loop {
+            for arn in self.executions().await {
+                let execution = Execution {
+                    client: self.sfn.clone(),
+                    arn,
+                };
+                if !before.contains(&execution.arn) && execution.input().await == *input {
+                    return execution;
+                }
+            }
+            assert!(began.elapsed() < within, "nothing was started with {input}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// The execution that cleans up after another.
@@ -299,6 +298,22 @@ impl App {
         delete.force_delete(true).send().await.unwrap();
     }
 
+    /// The instances that the app has now.
+    pub async fn instances(&self) -> Vec<String> {
+        let groups = self
+            .autoscaling
+            .describe_auto_scaling_groups()
+            .send()
+            .await
+            .unwrap();
+        let ours = groups.auto_scaling_groups().iter().filter(|group| {
+            FleetName::of_name(&self.place, group.auto_scaling_group_name().unwrap()).is_some()
+        });
+        ours.flat_map(|group| group.instances())
+            .map(|instance| instance.instance_id().unwrap().to_owned())
+            .collect()
+    }
+
     /// The target, as its SSM parameter says it.
     pub async fn target(&self) -> Value {
         let name = format!("/exuvia/{}", self.place);
@@ -320,6 +335,42 @@ impl App {
             .await
             .unwrap();
     }
+}
+
+fn host(name: &str) -> String {
+    format!("{name}.{ENVIRONMENT}.localhost")
+}
+
+/// Deploys `infra/app.yaml`, or updates what was deployed of it.
+async fn deploy_template(name: &str, more: &[&str]) {
+    // Before hello's rule, which matches every host; another for each name that the scenarios use.
+    let priority = 1 + name
+        .bytes()
+        .fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 797);
+    let fixed = [
+        "HealthCheckPath=/health",
+        "HealthCheckInterval=10",
+        "HealthCheckTimeout=5",
+        "MinSize=2",
+        "MaxSize=4",
+        "InitialSize=2",
+        "BakeSeconds=40",
+        "BootSeconds=120",
+        "DrainSeconds=20",
+    ];
+    let mut parameters = vec![
+        format!("App={name}"),
+        format!("Environment={ENVIRONMENT}"),
+        format!("HostNames={}", host(name)),
+        format!("Priority={priority}"),
+        format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")),
+        format!("VpcId={}", setting("EXUVIA_VPC_ID")),
+        format!("Subnets={}", setting("EXUVIA_SUBNETS")),
+        format!("AmiId={}", setting("EXUVIA_AMI_ID")),
+    ];
+    parameters.extend(fixed.iter().chain(more).map(|more| (*more).to_owned()));
+    let stack = format!("exuvia-{name}-{ENVIRONMENT}");
+    deploy_stack("app.yaml", &stack, &parameters).await;
 }
 
 /// Deploys a template of `infra/`, as its owner would.

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use serde_json::Value;
 
 /// Longer than any deploy of these tests takes, in real time.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(8);
 
 #[derive(Clone, Debug)]
 pub struct Execution {
@@ -23,13 +24,13 @@ impl Execution {
         self.describe().await.status().as_str().to_owned()
     }
 
+    pub async fn input(&self) -> Value {
+        serde_json::from_str(self.describe().await.input().unwrap()).unwrap_or_default()
+    }
+
     async fn describe(&self) -> DescribeExecutionOutput {
         let describe = self.client.describe_execution();
         describe.execution_arn(&self.arn).send().await.unwrap()
-    }
-
-    pub async fn input(&self) -> String {
-        self.describe().await.input().unwrap_or_default().to_owned()
     }
 
     /// Waits until it has ended; its status, and the error of a failed one.

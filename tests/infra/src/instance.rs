@@ -280,7 +280,7 @@ impl Instance {
             .env("STAND_INS", stand_in(""))
             .env("EXUVIA_DIRECTORY", self.world.join("work"))
             .env("EXUVIA_SPACE", self.world.join("space"))
-            .env("EXUVIA_WATCH_SECONDS", "1")
+            .env("EXUVIA_WATCH_SECONDS", "0")
             .output()
             .unwrap();
         let text = |path: &str| fs::read_to_string(self.world.join(path)).ok();

@@ -122,6 +122,7 @@ fn after_a_stop(visit: &Visit) -> Vec<Vec<Fault>> {
         vec![stop.clone(), at(Action::Stop, "Roll Back")],
         vec![stop.clone(), at(Action::Stop, "Retire New")],
         vec![stop.clone(), later(Action::RepeatStatusEvent, 200)],
+        vec![later(Action::Lag(Duration::from_secs(45)), 0), stop.clone()],
         vec![
             later(Action::LoseStatusEvent, 0),
             stop,

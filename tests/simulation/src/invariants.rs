@@ -157,8 +157,13 @@ impl Check<'_> {
                 && !error.is_some_and(|error| ended_itself.contains(&error))
         };
         let put_in_order = |index: usize| {
-            let later = self.executions().iter().skip(index + 1);
-            later.clone().any(|execution| !cut_off(&execution))
+            let is_build = self.executions()[index].is_build();
+            let mut later = self.executions().iter().skip(index + 1);
+            // The next deploy puts a deploy in order, a build only its own recovery.
+            later.any(|execution| {
+                let same = execution.is_build() == is_build;
+                same && !cut_off(&execution) && (!is_build || execution.is_recovery())
+            })
         };
         let mut executions = self.executions().iter().enumerate();
         executions.all(|(index, execution)| !cut_off(&execution) || put_in_order(index))
@@ -360,7 +365,8 @@ impl Check<'_> {
         if execution.is_build() {
             let is_told = told.kind == build::notice::Kind::Built.as_str();
             let is_built = self.has_built(execution);
-            if is_told != is_built {
+            let is_deleted = self.suffers(|action| matches!(action, Action::DeleteArtifact));
+            if is_told != is_built && !(is_told && is_deleted) {
                 return Some(format!("an image of it was uploaded: {is_built}"));
             }
             return says_nothing(told);

@@ -1,7 +1,7 @@
 //! Schedules that once showed a bug: they are run before all others, so that none comes back.
 
 /// Each line is what once went wrong, made as small as it gets, with what it showed.
-pub const MENDED: [(&str, &str); 20] = [
+pub const MENDED: [(&str, &str); 22] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -53,6 +53,14 @@ pub const MENDED: [(&str, &str); 20] = [
     (
         "the live group is deleted by hand while the old fleet is shed, and the rule is deleted as well",
         "config-change seed=9005440 stop:d1@d1/Retire_Old#6 delete-live-group@d1/Wait_For_Drain#1",
+    ),
+    (
+        "Step Functions does not know yet the execution that holds the lock, and the lock is taken from it",
+        "supersede seed=1 lag:45s@d1/Validate#1",
+    ),
+    (
+        "a stopped execution is still described as running, and nothing puts it in order",
+        "replace seed=1 lag:45s@0s stop@d1/Bake#1",
     ),
     (
         "an outage of a minute leaves fleets half shed",

@@ -44,6 +44,26 @@ fn what_is_not_signed_for_its_release_does_not_run() {
 }
 
 #[test]
+fn a_renewal_gives_way_to_settings_as_well() {
+    let grounds = grounds(["renewal"]).unwrap();
+    let bench = Bench::new().unwrap();
+    for fault in ["config:LEVEL=debug@10s", "start:live@10s"] {
+        let schedule: Schedule = format!("renewal seed=1 {fault}").parse().unwrap();
+        let examined = bench.examine(&grounds["renewal"], &schedule, false);
+        assert!(examined.violations.is_empty(), "{:#?}", examined.violations);
+        let mut executions = examined.outcome.estate.executions.iter();
+        let renewal = executions.find(|one| one.name.starts_with("renewal-"));
+        assert_eq!(
+            renewal.unwrap().path.last().unwrap(),
+            "Superseded",
+            "{fault}"
+        );
+        let after = executions.next().unwrap();
+        assert_eq!(after.path.last().unwrap(), "Succeeded", "{fault}");
+    }
+}
+
+#[test]
 fn a_schedule_takes_the_same_course_again() {
     let grounds = all_grounds();
     for line in [

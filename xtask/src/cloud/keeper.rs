@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::{READY_WITHIN, State, forget_other_aws, read};
+use super::{Instances, READY_WITHIN, State, forget_other_aws, read};
 use crate::process::{self, Lifetime};
-use crate::{compile, image, tools};
+use crate::{compile, image, tools, up};
 
 const MINISTACK: &str = "ministack";
 const FRONT: &str = "exuvia-cloud";
@@ -324,5 +324,8 @@ fn front(state: &State, directory: &Path, lifeline: PipeReader) -> Command {
         .arg(directory.join("cloud"))
         .arg("--instances-live-with-stdin")
         .stdin(lifeline);
+    if state.instances == Instances::Docker {
+        command.arg("--docker").env("PATH", up::path_of_machines());
+    }
     command
 }

@@ -20,12 +20,48 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use crate::compile;
 use crate::image;
 use crate::process::{self, Lifetime};
 use crate::tools;
 
 pub(crate) const REGION: &str = "us-east-1";
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What its instances are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Instances {
+    /// Processes of what the image holds.
+    Processes,
+    /// Machines in namespaces, which boot by `infra/boot.sh` and have a docker engine.
+    Docker,
+}
+
+impl Instances {
+    pub(crate) fn with(docker: bool) -> Self {
+        if docker {
+            Self::Docker
+        } else {
+            Self::Processes
+        }
+    }
+
+    /// Says in one line why this computer cannot have them, and what to do.
+    pub(crate) async fn check(self) -> Result<()> {
+        if self == Self::Processes {
+            return Ok(());
+        }
+        let mut check = process::tied(compile::cloud_binary());
+        check.arg("machine-check");
+        let output = check.output().await.context("cannot run exuvia-cloud")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            bail!("{}", said.trim().trim_start_matches("exuvia: "));
+        }
+        Ok(())
+    }
+}
 
 /// What there is to know about a local AWS, kept in its directory as `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +70,7 @@ pub(crate) struct State {
     pub(crate) speed: u32,
     /// The real time at which both were the same.
     pub(crate) epoch: Timestamp,
+    pub(crate) instances: Instances,
     ministack_port: u16,
     cloud_port: u16,
     pub(crate) network: Option<network::Network>,
@@ -103,7 +140,12 @@ pub(crate) struct LocalCloud {
 
 impl LocalCloud {
     /// Starts one in the directory, from nothing.
-    pub(crate) async fn start(directory: &Path, speed: u32, lifetime: Lifetime) -> Result<Self> {
+    pub(crate) async fn start(
+        directory: &Path,
+        speed: u32,
+        instances: Instances,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
         let lock = lock(directory)?;
         keeper::stop(directory);
         clear(directory)?;
@@ -116,6 +158,7 @@ impl LocalCloud {
             state: State {
                 speed,
                 epoch: Timestamp::now(),
+                instances,
                 ministack_port,
                 cloud_port,
                 network: None,

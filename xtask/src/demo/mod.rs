@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cloud::network::Network;
 use crate::cloud::stacks::{self, App, Pipeline};
-use crate::cloud::{LocalCloud, State};
-use crate::compile;
+use crate::cloud::{Instances, LocalCloud, State};
 use crate::process::Lifetime;
 use crate::ui::{Tone, Ui, seconds, wrapped};
+use crate::{compile, up};
 use fleet::Observer;
 use notices::Notices;
 use visitor::Visitors;
@@ -117,20 +117,24 @@ const ACTS: [Act; 3] = [
 ];
 
 /// Runs the demo in the directory; an error says what did not happen as it should.
-pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32) -> Result<()> {
+pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32, instances: Instances) -> Result<()> {
     let began = Instant::now();
     ui.line(format!(
         "\n{}  one upload is deployed, replaced and rolled back, all for real, on this machine\n",
         ui.paint(Tone::Bold, "Exuvia")
     ));
     crate::prepare(ui).await?;
+    instances.check().await?;
+    up::install_cli()?;
     let logs = || {
         format!(
             "the demo broke off; its logs are in {}",
             directory.display()
         )
     };
-    let (cloud, app) = start(ui, directory, speed).await.with_context(logs)?;
+    let (cloud, app) = start(ui, directory, speed, instances)
+        .await
+        .with_context(logs)?;
     let network = cloud
         .state
         .network
@@ -269,9 +273,14 @@ fn line(ui: &Ui, good: bool, name: &str, text: &str) -> String {
     format!("  {} {name:<10}{text}", ui.mark(good))
 }
 
-async fn start(ui: &Ui, directory: &Path, speed: u32) -> Result<(LocalCloud, App)> {
+async fn start(
+    ui: &Ui,
+    directory: &Path,
+    speed: u32,
+    instances: Instances,
+) -> Result<(LocalCloud, App)> {
     let step = ui.step("Cloud", "starting the local AWS", None);
-    let mut cloud = LocalCloud::start(directory, speed, Lifetime::Tied).await?;
+    let mut cloud = LocalCloud::start(directory, speed, instances, Lifetime::Tied).await?;
     step.done(&format!(
         "a local AWS at {}, where time runs {speed} times as fast",
         cloud.state.endpoint()
@@ -284,15 +293,21 @@ async fn start(ui: &Ui, directory: &Path, speed: u32) -> Result<(LocalCloud, App
     );
     stacks::deploy_pipeline(&mut cloud).await?;
     // Shorter than for a real app, so that the demo is worth watching.
+    // A machine takes real seconds for what the cloud's clock calls minutes.
+    let boot = match instances {
+        Instances::Processes => 120,
+        Instances::Docker => 30 * speed.max(10),
+    };
+    let boot = boot.to_string();
     let parameters = [
         ("BakeSeconds", "30"),
-        ("BootSeconds", "120"),
+        ("BootSeconds", boot.as_str()),
         ("DrainSeconds", "30"),
     ];
     let app = App {
         parameters: parameters
             .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         ..App::hello()
     };

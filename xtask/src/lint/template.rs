@@ -225,7 +225,7 @@ fn calls(source: &str) -> BTreeSet<&str> {
         let verb = name
             .split_once('_')
             .is_some_and(|(verb, _)| VERBS.contains(&verb));
-        name.chars().all(word) && (verb || *name == "publish")
+        name.chars().all(word) && (verb || ["publish", "sign", "verify"].contains(name))
     };
     source
         .split("()")

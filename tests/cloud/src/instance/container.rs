@@ -13,6 +13,7 @@
 //! them (in most CI containers) still has chroot, and a process group in place of the process namespace.
 
 mod init;
+pub(super) use init::make_root;
 mod keeper;
 
 use std::ffi::{OsStr, OsString};

@@ -24,7 +24,7 @@ use super::boot::{self, Boot, BootFailure, Ready, Step};
 use super::builder::Builder;
 use super::ledger::{Clients, Ledger};
 use super::log::Log;
-use super::{Spec, container};
+use super::{Faults, Spec, container, docker};
 
 /// How many lines of the container's output a boot report quotes.
 const QUOTED: usize = 20;
@@ -34,15 +34,17 @@ const QUOTED: usize = 20;
 pub(super) struct Description {
     pub(super) spec: Spec,
     pub(super) addr: SocketAddr,
-    /// Where S3 is.
+    /// Where S3 is; where all of AWS is, for a machine with docker.
     pub(super) endpoint: String,
+    pub(super) docker: bool,
+    pub(super) faults: Faults,
     pub(super) speed: f64,
     pub(super) log: PathBuf,
 }
 
 /// What the order is, from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+pub(super) enum Stop {
     No,
     /// As `docker stop`.
     Gently,
@@ -113,13 +115,20 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
         .build()?;
     runtime.block_on(async {
         let stop = orders()?;
+        let described: Description = serde_json::from_slice(&fs::read(description)?)?;
+        if described.docker {
+            let log = Log::create(&described.log)?;
+            docker::live(described, description, &log, stop).await;
+            return Ok(());
+        }
         let Description {
             spec,
             addr,
             endpoint,
             speed,
             log,
-        } = serde_json::from_slice(&fs::read(description)?)?;
+            ..
+        } = described;
         let machine = Machine {
             pace: Pace::new(speed),
             clients: Clients::new(&endpoint),
@@ -330,7 +339,7 @@ impl Machine {
 }
 
 /// Waits for the order to stop. Whoever could give it being gone is one as well.
-async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
+pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
     match stop.wait_for(|order| *order != Stop::No).await {
         Ok(order) => *order,
         Err(_) => Stop::AtOnce,

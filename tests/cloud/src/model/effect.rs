@@ -25,6 +25,8 @@ pub struct Launch {
     pub launch_template: String,
     /// A number, `$Latest` or `$Default`.
     pub launch_template_version: String,
+    /// Of the first of the group's target groups, if it has any.
+    pub port: Option<u16>,
 }
 
 /// Answer with [`super::Cloud::target_checked`].

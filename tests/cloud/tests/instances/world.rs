@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use exuvia_cloud::instance::{Event, Lifeline, Machines, Settings, Spec};
+use exuvia_cloud::instance::{Event, Kind, Lifeline, Machines, Settings, Spec};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -158,6 +158,7 @@ pub(crate) fn machines(state_dir: &Path, endpoint: &str) -> (Machines, Unbounded
         endpoint: endpoint.to_owned(),
         speed: 20.0,
         lifeline: Lifeline::Process,
+        kind: Kind::Process,
     };
     let machines = Machines::with_program(settings, sender, EXUVIA_CLOUD.into()).unwrap();
     (machines, events)
@@ -176,6 +177,8 @@ pub(crate) fn spec(id: &str) -> Spec {
         tags: BTreeMap::from(tags.map(|(name, value)| (name.to_owned(), value.to_owned()))),
         launch_template_id: "lt-1".to_owned(),
         launch_template_version: "3".to_owned(),
+        availability_zone: "us-east-1a".to_owned(),
+        port: Some(8080),
     }
 }
 

@@ -57,7 +57,7 @@ impl App {
                     arn,
                 };
                 let recovers = execution.name().starts_with("recover-");
-                if recovers && execution.input().await.contains(&build.arn) {
+                if recovers && execution.input().await["recover"] == *build.arn {
                     return execution;
                 }
             }

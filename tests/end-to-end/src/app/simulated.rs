@@ -57,7 +57,8 @@ impl App {
         input["app"] == self.place.app.as_str() || key.starts_with(&format!("{}/", self.place))
     }
 
-    async fn history(&self, arn: &str) -> Vec<Value> {
+    /// All that is recorded of an execution, payloads and variables as well.
+    pub async fn history(&self, arn: &str) -> Vec<Value> {
         let mut events = self
             .sfn
             .get_execution_history()

@@ -4,6 +4,9 @@
 
 mod builds;
 mod deploys;
+mod forgeries;
 mod interruptions;
 mod meddling;
 mod refusals;
+mod renewals;
+mod settings;

@@ -16,6 +16,7 @@ fn notice() -> Notice {
         next_steps: Vec::new(),
         release: Some("7".parse().unwrap()),
         execution: "arn".to_owned(),
+        replaced: None,
     }
 }
 

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::unistd::{
     Gid, Uid, chdir, chroot, dup2_stdin, execve, pivot_root, read, setgroups, setresgid, setresuid,
@@ -34,6 +34,8 @@ const NOTHING: Option<&str> = None;
 
 pub(super) fn become_command(container: &Container, isolation: Isolation) -> Result<i32, Failure> {
     die_with_the_keeper()?;
+    // The keeper's; the command would never hear that it is to stop.
+    SigSet::empty().thread_set_mask()?;
     // Open before the rootfs is all there is.
     let mut failure = File::create(&container.failure)?;
     dup2_stdin(File::open("/dev/null")?)?;
@@ -108,7 +110,13 @@ fn enter_by_mounts(rootfs: &Path) -> Result<(), Failure> {
         .or_else(|_| mount(Some("/proc"), &proc, NOTHING, bind, NOTHING))
         .map_err(step("mount /proc"))?;
 
-    chdir(rootfs)?;
+    make_root(rootfs)
+}
+
+/// Makes a mount the root of this process' mount namespace; nothing of what was there before is reached any more.
+pub(in super::super) fn make_root(root: &Path) -> Result<(), Failure> {
+    let step = |what: &'static str| move |error: Errno| not_allowed(what, error);
+    chdir(root)?;
     // pivot_root(2): onto the same directory, so that the old root lies over the new one and is then taken away.
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH).map_err(step("unmount the old root"))?,

@@ -21,7 +21,7 @@ pub(super) fn keep(container: &Container, description: &OsStr) -> Result<i32, Fa
     if getppid().as_raw().unsigned_abs() != container.parent {
         exit(0);
     }
-    // From here on a signal waits until `wait` takes it; std gives a child an empty mask again.
+    // From here on a signal waits until `wait` takes it. The child inherits that, and takes it back.
     let signals = SigSet::all();
     signals.thread_block()?;
     let isolation = isolate()?;

@@ -17,7 +17,7 @@ pub(in super::super) struct TargetGroup {
     pub(in super::super) arn: String,
     pub(in super::super) name: String,
     pub(super) created: Timestamp,
-    pub(super) port: u16,
+    pub(in super::super) port: u16,
     pub(super) vpc: Option<String>,
     pub(super) kind: Kind,
     pub(super) check: HealthCheck,

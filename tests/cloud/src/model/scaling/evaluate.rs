@@ -138,7 +138,12 @@ impl Cloud {
             rebalances,
             activity,
         };
-        let effect = launch_effect(group, &instance);
+        let target_groups = group.attachments.keys();
+        let port = target_groups
+            .filter_map(|arn| self.target_groups.get(arn))
+            .map(|target_group| target_group.port)
+            .next();
+        let effect = launch_effect(group, &instance, port);
         self.instances.insert(id.clone(), instance);
         if full {
             let quota = self.settings.quotas.instances;
@@ -318,7 +323,7 @@ fn with_reason(group: &Group, difference: String) -> String {
     }
 }
 
-fn launch_effect(group: &Group, instance: &Instance) -> Launch {
+fn launch_effect(group: &Group, instance: &Instance, port: Option<u16>) -> Launch {
     let template = &instance.launch_template;
     let name = template.id.clone().or_else(|| template.name.clone());
     let propagated = group.tags.iter().filter(|(_, tag)| tag.propagate);
@@ -337,5 +342,6 @@ fn launch_effect(group: &Group, instance: &Instance) -> Launch {
             .version
             .clone()
             .unwrap_or_else(|| "$Default".into()),
+        port,
     }
 }
