@@ -219,7 +219,7 @@ fetch() {
 }
 
 # The context: what the archive holds, or the only directory in it.
-unpack() {
+unpack_source() {
   local entries
   begin unpack
   context=$SPACE/context
@@ -260,7 +260,7 @@ identify
 read_order
 prepare
 fetch
-unpack
+unpack_source
 build_image
 upload
 begin report

@@ -16,7 +16,7 @@ use crate::tools::root;
 use crate::ui::{Step, Ui};
 
 /// The functions, by the directory under `functions/`; the binary is `exuvia-<name>`.
-pub(crate) const FUNCTIONS: [&str; 10] = [
+pub(crate) const FUNCTIONS: [&str; 11] = [
     "trigger",
     "validate",
     "lock",
@@ -27,6 +27,7 @@ pub(crate) const FUNCTIONS: [&str; 10] = [
     "retire",
     "notify",
     "recover",
+    "build",
 ];
 
 /// The zip that a function is deployed from.

@@ -13,7 +13,7 @@ use exuvia_core::artifact::built_key;
 use exuvia_core::build::request::{BuildRequest, InvalidBuild, What};
 use exuvia_core::build::step::{Build, BuildInput, BuildOutput, CutOff};
 use exuvia_core::build::verdict::{MOST_TERMINATING, ending, judge, quiet_after};
-use exuvia_core::build::{BuildId, Destination, MOST_SOURCE, Order, SCHEMA, group_name};
+use exuvia_core::build::{BuildId, Destination, MOST_SOURCE, Order, SCHEMA};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::Recovery;
 use exuvia_core::name::{Place, Version};
@@ -152,12 +152,14 @@ impl Handler {
             ))
         };
         // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
-        let not_over = |problem: &str| match by_person {
-            true => wrong(problem).into(),
-            false => StepError::AwsUnavailable {
+        let not_over = |problem: &str| {
+            if by_person {
+                return wrong(problem).into();
+            }
+            StepError::AwsUnavailable {
                 action: format!("DescribeExecution {execution}"),
                 problem: format!("it has ended, but {problem}"),
-            },
+            }
         };
         let described = self.workflow.describe(&execution).await?;
         let described = described.ok_or_else(|| not_over("does not exist"))?;
@@ -170,9 +172,8 @@ impl Handler {
             .and_then(|input| serde_json::from_str(input).ok());
         let asked = input.and_then(|input| BuildRequest::parse(&input).ok());
         let asked = asked.filter(|asked| asked.place == *place);
-        let version = match asked.map(|asked| asked.what) {
-            Some(What::Source { version, .. }) => version,
-            _ => return Err(wrong(&format!("was no build of {place}")).into()),
+        let Some(What::Source { version, .. }) = asked.map(|asked| asked.what) else {
+            return Err(wrong(&format!("was no build of {place}")).into());
         };
         let cut_off = CutOff {
             execution,
@@ -272,7 +273,6 @@ impl Handler {
         if let Remains::Something(state) = self.builders.delete(&place, id).await? {
             if waited > MOST_TERMINATING {
                 return Err(StepError::StillTerminating {
-                    name: group_name(&place, id),
                     place,
                     build: id.clone(),
                     waited_seconds: waited,

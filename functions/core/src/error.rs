@@ -2,9 +2,9 @@
 //! sees, so that the state machines can retry and catch by it.
 
 use crate::archive::NotAnImage;
-use crate::build::BuildId;
 use crate::build::builder::InvalidBuilder;
 use crate::build::request::InvalidBuild;
+use crate::build::{BuildId, group_name};
 use crate::config::InvalidConfig;
 use crate::name::{InvalidName, Place, ReleaseNumber};
 use crate::request::InvalidRequest;
@@ -167,12 +167,12 @@ pub enum StepError {
     },
     /// Look at the builder: something holds it.
     #[error(
-        "the builder of {place}'s build {build} is not gone after {waited_seconds} s: {state}. Look at the Auto Scaling group {name} and delete it"
+        "the builder of {place}'s build {build} is not gone after {waited_seconds} s: {state}. Look at the Auto Scaling group {group} and delete it",
+        group = group_name(place, build)
     )]
     StillTerminating {
         place: Place,
         build: BuildId,
-        name: String,
         waited_seconds: i64,
         state: String,
     },
