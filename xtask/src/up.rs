@@ -178,13 +178,15 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
   aws cloudformation deploy --template-file infra/app.yaml --stack-name exuvia-shop-qa \
     --capabilities CAPABILITY_IAM --parameter-overrides App=shop Environment=qa HealthCheckPath=/health \
     Priority=100 HostNames=shop.qa.localhost ListenerArn="$EXUVIA_LISTENER_ARN" \
-    VpcId="$EXUVIA_VPC_ID" Subnets="$EXUVIA_SUBNETS" AmiId="$EXUVIA_AMI_ID"
+    VpcId="$EXUVIA_VPC_ID" Subnets="$EXUVIA_SUBNETS" AmiId="$EXUVIA_AMI_ID" \
+    Architecture={architecture}
 
 {end}
   cargo xtask down                                 {logs}
 "#,
         title = bold("A local AWS is up."),
         speed = state.speed,
+        architecture = stacks::ARCHITECTURE,
         bake = 60 / state.speed,
         next = bold("Deploy something:"),
         env = dim("the AWS CLI, pointed here"),

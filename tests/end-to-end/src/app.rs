@@ -19,6 +19,12 @@ use crate::image::Image;
 use crate::{config, setting};
 
 const ENVIRONMENT: &str = "test";
+/// This machine's, in the templates' words: instances run on it.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
 
 pub struct App {
     pub place: Place,
@@ -367,6 +373,7 @@ async fn deploy_template(name: &str, more: &[&str]) {
         format!("VpcId={}", setting("EXUVIA_VPC_ID")),
         format!("Subnets={}", setting("EXUVIA_SUBNETS")),
         format!("AmiId={}", setting("EXUVIA_AMI_ID")),
+        format!("Architecture={ARCHITECTURE}"),
     ];
     parameters.extend(fixed.iter().chain(more).map(|more| (*more).to_owned()));
     let stack = format!("exuvia-{name}-{ENVIRONMENT}");

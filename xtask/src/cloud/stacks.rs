@@ -17,7 +17,7 @@ const CODE_BUCKET: &str = "local-code";
 /// The pipeline's template with its functions uploaded, in the local AWS's directory.
 pub(crate) const PACKAGED: &str = "packaged.yaml";
 /// This machine's, in the templates' words: functions and apps run on it.
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "arm64"
 } else {
     "x86_64"

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::primitives::ByteStream;
 use exuvia_core::build::BuildId;
+use exuvia_core::fleet::TAG_APP;
 
 use super::seen::Notice;
 use super::{App, deploy_stack};
@@ -67,6 +68,21 @@ impl App {
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// The names of all Auto Scaling groups of the app, builders' among them.
+    pub async fn groups(&self) -> Vec<String> {
+        let groups = self.autoscaling.describe_auto_scaling_groups();
+        let groups = groups.send().await.unwrap();
+        let is_ours = |group: &&aws_sdk_autoscaling::types::AutoScalingGroup| {
+            let mut tags = group.tags().iter();
+            tags.any(|tag| {
+                tag.key() == Some(TAG_APP) && tag.value() == Some(self.place.app.as_str())
+            })
+        };
+        let ours = groups.auto_scaling_groups().iter().filter(is_ours);
+        ours.map(|group| group.auto_scaling_group_name().unwrap().to_owned())
+            .collect()
     }
 
     /// The one final outcome that was told of a build.
