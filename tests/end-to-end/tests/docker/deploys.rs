@@ -13,13 +13,13 @@ use crate::machines::{self, ONE, app, app_with, consoles, files_with, nothing_is
 
 /// For what takes seconds, on a busy computer.
 const PATIENCE: Duration = Duration::from_mins(3);
-const GREETING: &str = r#""it's $HOME `id` \ two  words""#;
+const GREETING: &str = r#"it's "$HOME" `id` \ two  words = 1"#;
 const SECRET: &str = r#"hunter2 $(id) 'x' "y" #z"#;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local AWS: cargo xtask test --docker"]
 async fn a_version_replaces_another_and_settings_arrive_as_they_are_written_and_stay_secret() {
-    let app = app_with("machines", &["BakeSeconds=60"]).await;
+    let app = app_with("replaced", &["BakeSeconds=60"]).await;
     let first = app.upload("v1", &image("v1").await).await;
     assert_eq!(first.end().await, "SUCCEEDED", "{:#?}", consoles(&app));
     app.serves("v1").await;
