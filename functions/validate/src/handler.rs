@@ -160,12 +160,14 @@ impl Handler {
             ))
         };
         // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
-        let not_over = |problem: &str| match by_person {
-            true => wrong(problem).into(),
-            false => StepError::AwsUnavailable {
+        let not_over = |problem: &str| {
+            if by_person {
+                return wrong(problem).into();
+            }
+            StepError::AwsUnavailable {
                 action: format!("DescribeExecution {execution}"),
                 problem: format!("it has ended, but {problem}"),
-            },
+            }
         };
         let described = self.workflow.describe(&execution).await?;
         let described = described.ok_or_else(|| not_over("does not exist"))?;

@@ -25,7 +25,7 @@ async fn a_deploy_keeps_its_code_while_the_pipeline_is_upgraded() {
     deploy.reaches("Wait For Boot").await;
 
     let sound = PathBuf::from(setting("EXUVIA_PIPELINE_TEMPLATE"));
-    let broken = with_functions_that_only_fail(&app, &sound).await;
+    let broken = Box::pin(with_functions_that_only_fail(&app, &sound)).await;
     update(&broken).await;
     // The upgrade is in force: what starts now runs the new code.
     let new = app.start(app.input(&json!({"version": "v1"}))).await;

@@ -13,14 +13,14 @@ fn builder() -> Instance {
     Instance::builder(&AMAZON_LINUX, &CONTEXT)
 }
 
-fn unpacked(archive: Vec<u8>) -> String {
+fn unpacked(archive: &[u8]) -> String {
     let mut gzip = Command::new("gzip")
         .args(["--decompress", "--stdout"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::io::Write::write_all(&mut gzip.stdin.take().unwrap(), &archive).unwrap();
+    std::io::Write::write_all(&mut gzip.stdin.take().unwrap(), archive).unwrap();
     let mut text = String::new();
     gzip.stdout
         .take()
@@ -46,8 +46,8 @@ fn a_builder_builds_what_its_order_pins() {
             download.contains("--key hello/qa/3f2a1c.src.tar.gz --version-id v1 "),
             "{download}"
         );
-        let build = built.call("docker build");
-        assert!(build.contains("--tag hello:3f2a1c "), "{build}");
+        let command = built.call("docker build");
+        assert!(command.contains("--tag hello:3f2a1c "), "{command}");
         assert_eq!(built.context, ["Dockerfile", "src"]);
         let upload = built.call("aws s3 cp");
         assert!(
@@ -59,7 +59,7 @@ fn a_builder_builds_what_its_order_pins() {
         assert_eq!(report["status"], "built");
         assert_eq!(report["artifact"]["key"], "hello/qa/3f2a1c.tar.gz");
         assert_eq!(report["artifact"]["size"], uploaded.len());
-        assert_eq!(unpacked(uploaded), "the image");
+        assert_eq!(unpacked(&uploaded), "the image");
     }
 }
 
