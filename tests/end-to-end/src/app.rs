@@ -112,6 +112,17 @@ impl App {
     /// Uploads anything to any key; the execution that this starts.
     pub async fn upload_to(&self, key: &str, bytes: &[u8]) -> Execution {
         let before = self.executions().await;
+        self.put(key, bytes).await;
+        self.started_by(key, &before).await
+    }
+
+    /// The deploy of a version that somebody else has uploaded, as a builder does.
+    pub async fn deploy_of(&self, version: &str) -> Execution {
+        self.started_by(&format!("{}/{version}.tar.gz", self.place), &[])
+            .await
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8]) {
         self.s3
             .put_object()
             .bucket(setting("EXUVIA_ARTIFACTS_BUCKET"))
@@ -120,6 +131,10 @@ impl App {
             .send()
             .await
             .unwrap();
+    }
+
+    /// The execution that the upload to this key starts, or has started.
+    async fn started_by(&self, key: &str, before: &[String]) -> Execution {
         let readable: String = key
             .trim_end_matches(".tar.gz")
             .trim_end_matches(".tar.zst")
@@ -129,7 +144,7 @@ impl App {
             .take(40)
             .collect();
         let prefix = format!("upload-{readable}-");
-        self.next_execution(&before, |name| {
+        self.next_execution(before, |name| {
             name.starts_with(&prefix) && name.len() == prefix.len() + 32
         })
         .await

@@ -13,6 +13,12 @@ fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// The program of examples/hello, which needs no file beside it.
+pub fn static_hello() -> PathBuf {
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    root().join("target").join(triple).join("debug/hello")
+}
+
 impl Image {
     /// hello, as `cargo xtask image` packs it, with these variables in its environment.
     pub fn hello(version: &str, environment: &[&str]) -> Self {
@@ -21,7 +27,6 @@ impl Image {
 
     /// The same in one of the layouts and compressions that `docker save` knows.
     pub fn packed(version: &str, environment: &[&str], layout: &str, compression: &str) -> Self {
-        let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         let output = root().join(format!(
             "target/images/test-{}-{:?}-{version}",
             std::process::id(),
@@ -32,7 +37,7 @@ impl Image {
             .args(["image", "--version", version, "--layout", layout])
             .args(["--compression", compression])
             .arg("--binary")
-            .arg(root().join("target").join(triple).join("debug/hello"))
+            .arg(static_hello())
             .arg("--output")
             .arg(&output);
         for variable in environment {

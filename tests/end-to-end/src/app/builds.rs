@@ -23,6 +23,8 @@ impl App {
             format!("VpcId={}", setting("EXUVIA_VPC_ID")),
             format!("Subnets={}", setting("EXUVIA_SUBNETS")),
             format!("AmiId={}", setting("EXUVIA_AMI_ID")),
+            // A machine takes real time, of which the cloud's passes a multiple.
+            "TimeoutSeconds=7200".to_owned(),
         ];
         let stack = format!("exuvia-{app}-{environment}-builder");
         deploy_stack("builder.yaml", &stack, &parameters).await;

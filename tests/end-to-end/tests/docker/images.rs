@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use exuvia_end_to_end::image::Image;
+use exuvia_end_to_end::image::{Image, static_hello};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -26,13 +26,12 @@ async fn build() -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).unwrap();
     let directory = std::fs::canonicalize(directory).unwrap();
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let output = Command::new("unshare")
         .args(["--mount", "--pid", "--net", "--fork", "--kill-child"])
         .args(["--mount-proc", "bash"])
         .arg(here.join("tests/docker/build.sh"))
         .arg(&directory)
-        .arg(target.join(triple).join("debug/hello"))
+        .arg(static_hello())
         .stdin(Stdio::null())
         .output()
         .await
