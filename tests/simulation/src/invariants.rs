@@ -383,7 +383,13 @@ impl Check<'_> {
                 version.written_at <= told.at
                     && live.is_some_and(|live| Some(live.release.get()) == told.release)
             });
-            return (!named).then(|| "it was not live when this was told".to_owned());
+            if !named {
+                return Some("it was not live when this was told".to_owned());
+            }
+            // Only where somebody deletes what was live does the traffic stay with what is given up.
+            let committed = execution.path.iter().any(|state| state == "Commit");
+            let is_last = self.suffers(|action| matches!(action, Action::DeleteLiveGroup));
+            return (!committed && !is_last).then(|| "it failed before Commit".to_owned());
         }
         let live = self.live.as_ref()?;
         let manifest = manifest(self.after, &self.place, live.release)?;
