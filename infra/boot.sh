@@ -314,20 +314,21 @@ run() {
 # watch: for a while after the first start. A start may take a second try, as when it waits for another service; but
 # what was up and ends by itself will do so again, and behind docker's restarts it looks healthy.
 watch() {
-  local exits exit code died up_since why
+  local exits exit code died nano up_since why
   while true; do
     docker container inspect "$container" >"$WORK/output" 2>&1 || fail "the container is gone: something removed it"
     mapfile -t exits < <(docker events --since "$run_at" --until "$(date +%s)" --filter "container=$container" \
-      --filter event=die --format '{{.Actor.Attributes.exitCode}} {{.Time}}')
+      --filter event=die --format '{{.Actor.Attributes.exitCode}} {{.Time}} {{.TimeNano}}')
     why='' up_since=$run_at
     for exit in "${exits[@]}"; do
-      read -r code died <<<"$exit"
+      read -r code died nano <<<"$exit"
       if ((died - up_since >= PROVEN_SECONDS)); then why="the container exited with code $code after $((died - up_since)) s"; fi
       up_since=$died
     done
     if ((${#exits[@]} >= 3)); then why=${why:-"the container exited with code $code three times"}; fi
     if [[ -n $why ]]; then
-      docker logs --tail 20 "$container" >"$WORK/output" 2>&1 || true
+      # Up to its end: what the next start has said by now would hide why it ended.
+      docker logs --tail 20 --until "$died.${nano:10}" "$container" >"$WORK/output" 2>&1 || true
       if grep -q 'exec format error' "$WORK/output"; then why+=": $(explain)"; fi
       fail "$why"
     fi
