@@ -172,9 +172,21 @@ impl Check<'_> {
     /// Whether a person was told that something is left to do; that is only right where AWS refused something for
     /// good.
     fn needs_attention(&self) -> bool {
-        self.told
-            .iter()
-            .any(|told| told.kind == Kind::NeedsAttention.as_str())
+        let kind = Kind::NeedsAttention.as_str();
+        if self.told.iter().any(|told| told.kind == kind) {
+            return true;
+        }
+        // Where the notice could not be sent, the console still says so.
+        let unheard = |action: &Action| match action {
+            Action::TopicFails(_) | Action::DisableKey(_) => true,
+            Action::Outage(service, _) => service == "sns",
+            _ => false,
+        };
+        let says = |execution: &Execution| {
+            let failure = execution.failure.as_ref();
+            failure.is_some_and(|failure| failure.error == "NeedsAttention")
+        };
+        self.suffers(unheard) && self.executions().iter().any(says)
     }
 
     fn may_need_attention(&self) -> bool {
