@@ -11,7 +11,7 @@ use exuvia_core::fleet::{TAG_LEDGER, TAG_SIGNING_KEY};
 use exuvia_core::name::Place;
 
 use crate::error::{failed, is};
-use crate::fleet::group::{activities, delete_group, scale_to_nothing};
+use crate::fleet::group::{activities, delete_group, find, scale_to_nothing};
 use crate::fleet::{Remains, Trust};
 
 pub struct Builders(autoscaling::Client);
@@ -61,7 +61,7 @@ impl Builders {
         match create.send().await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, "AlreadyExists") => {
-                let group = self.group(&name).await?;
+                let group = find(&self.0, &name).await?;
                 let group = group.ok_or_else(|| StepError::AwsUnavailable {
                     action: format!("DescribeAutoScalingGroups {name}"),
                     problem: "it exists, but is not listed yet".to_owned(),
@@ -75,7 +75,7 @@ impl Builders {
     /// All of a builder that a verdict needs, but its report.
     pub async fn observe(&self, place: &Place, build: &BuildId) -> Result<Observation, StepError> {
         let name = group_name(place, build);
-        let group = self.group(&name).await?;
+        let group = find(&self.0, &name).await?;
         Ok(Observation {
             report: None,
             stands: group.is_some_and(|group| group.status().is_none()),
@@ -87,7 +87,7 @@ impl Builders {
     /// nothing remains. Not by force: that does not wait for the instance, which could go on uploading.
     pub async fn delete(&self, place: &Place, build: &BuildId) -> Result<Remains, StepError> {
         let name = group_name(place, build);
-        if let Some(group) = self.group(&name).await? {
+        if let Some(group) = find(&self.0, &name).await? {
             if group.status().is_some() {
                 return Ok(Remains::Something(format!("group {name} is being deleted")));
             }
@@ -106,25 +106,6 @@ impl Builders {
             return Ok(Remains::Nothing);
         }
         Ok(Remains::Something(format!("group {name} is not empty yet")))
-    }
-
-    async fn group(
-        &self,
-        name: &str,
-    ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
-        let answer = self
-            .0
-            .describe_auto_scaling_groups()
-            .auto_scaling_group_names(name)
-            .send()
-            .await;
-        let answer =
-            answer.map_err(|error| failed(format!("DescribeAutoScalingGroups {name}"), error))?;
-        Ok(answer
-            .auto_scaling_groups
-            .unwrap_or_default()
-            .into_iter()
-            .next())
     }
 }
 

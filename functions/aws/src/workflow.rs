@@ -4,6 +4,8 @@ use aws_config::SdkConfig;
 use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::ExecutionStatus;
 use exuvia_core::error::StepError;
+use exuvia_core::request::is_recovery;
+use exuvia_core::step::Execution;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -57,6 +59,31 @@ impl Workflow {
             Err(error) if is(&error, "ExecutionAlreadyExists") => Ok(Started::Before),
             Err(error) => Err(failed(format!("StartExecution {name}"), error)),
         }
+    }
+
+    /// The execution that a recovery is asked for by `asked_by`: it must have ended. A person who names one that has not is
+    /// told what is `wrong`; whoever was sent here by the event of its end may have to wait until that is known everywhere.
+    pub async fn ended(
+        &self,
+        execution: &str,
+        asked_by: &Execution,
+        wrong: impl Fn(&str) -> StepError,
+    ) -> Result<Described, StepError> {
+        let not_over = |problem: &str| {
+            if !is_recovery(&asked_by.name) {
+                return wrong(problem);
+            }
+            StepError::AwsUnavailable {
+                action: format!("DescribeExecution {execution}"),
+                problem: format!("it has ended, but {problem}"),
+            }
+        };
+        let described = self.describe(execution).await?;
+        let described = described.ok_or_else(|| not_over("does not exist"))?;
+        if described.is_running() {
+            return Err(not_over("still runs; stop it first"));
+        }
+        Ok(described)
     }
 
     /// `None` for an execution that Step Functions no longer knows, as it forgets them after 90 days, or does not know

@@ -17,7 +17,6 @@ use exuvia_core::build::{BuildId, Destination, MOST_SOURCE, Order, SCHEMA};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::Recovery;
 use exuvia_core::name::{Place, Version};
-use exuvia_core::request::is_recovery;
 use exuvia_core::step::{Execution, Why};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -100,8 +99,7 @@ impl Handler {
         match what {
             What::Recovery { execution: cut_off } => {
                 build.build = BuildId::of(&cut_off);
-                let by_person = !is_recovery(&execution.name);
-                let (cut_off, version) = self.cut_off(&place, cut_off, by_person).await?;
+                let (cut_off, version) = self.cut_off(&place, cut_off, execution).await?;
                 build.recovers = Some(cut_off);
                 build.version = version;
             }
@@ -144,28 +142,17 @@ impl Handler {
         &self,
         place: &Place,
         execution: String,
-        by_person: bool,
+        asked_by: &Execution,
     ) -> Result<(CutOff, Option<Version>), StepError> {
         let wrong = |problem: &str| {
             InvalidBuild(format!(
                 "recover names the execution {execution}, which {problem}"
             ))
         };
-        // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
-        let not_over = |problem: &str| {
-            if by_person {
-                return wrong(problem).into();
-            }
-            StepError::AwsUnavailable {
-                action: format!("DescribeExecution {execution}"),
-                problem: format!("it has ended, but {problem}"),
-            }
-        };
-        let described = self.workflow.describe(&execution).await?;
-        let described = described.ok_or_else(|| not_over("does not exist"))?;
-        if described.is_running() {
-            return Err(not_over("still runs; stop it first"));
-        }
+        let described = self
+            .workflow
+            .ended(&execution, asked_by, |problem| wrong(problem).into())
+            .await?;
         let input = described
             .input
             .as_deref()

@@ -10,8 +10,8 @@ use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
 use exuvia_core::name::{Place, Version};
-use exuvia_core::request::{InvalidRequest, Request, Source, UploadName, is_recovery};
-use exuvia_core::step::{Deploy, Recovered, ValidateInput};
+use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
+use exuvia_core::step::{Deploy, Execution, Recovered, ValidateInput};
 
 pub struct Handler {
     artifacts: Artifacts,
@@ -54,8 +54,7 @@ impl Handler {
         };
         if let Source::Recovery { execution } = source {
             deploy.purpose = Purpose::Recovery;
-            let by_person = !is_recovery(&input.execution.name);
-            deploy.recovers = Some(self.cut_off(&place, execution, by_person).await?);
+            deploy.recovers = Some(self.cut_off(&place, execution, &input.execution).await?);
             return Ok(deploy);
         }
         let target = self.targets.get(&place).await?;
@@ -152,28 +151,17 @@ impl Handler {
         &self,
         place: &Place,
         execution: String,
-        by_person: bool,
+        asked_by: &Execution,
     ) -> Result<Recovered, StepError> {
         let wrong = |problem: &str| {
             InvalidRequest(format!(
                 "recover names the execution {execution}, which {problem}"
             ))
         };
-        // Whoever was sent here by the event of its end may have to wait until that is known everywhere.
-        let not_over = |problem: &str| {
-            if by_person {
-                return wrong(problem).into();
-            }
-            StepError::AwsUnavailable {
-                action: format!("DescribeExecution {execution}"),
-                problem: format!("it has ended, but {problem}"),
-            }
-        };
-        let described = self.workflow.describe(&execution).await?;
-        let described = described.ok_or_else(|| not_over("does not exist"))?;
-        if described.is_running() {
-            return Err(not_over("still runs; stop it first"));
-        }
+        let described = self
+            .workflow
+            .ended(&execution, asked_by, |problem| wrong(problem).into())
+            .await?;
         let input = described
             .input
             .as_deref()

@@ -52,19 +52,7 @@ impl Fleets {
         &self,
         name: &FleetName,
     ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
-        let answer = self
-            .groups
-            .describe_auto_scaling_groups()
-            .auto_scaling_group_names(name.to_string())
-            .send()
-            .await;
-        let answer =
-            answer.map_err(|error| failed(format!("DescribeAutoScalingGroups {name}"), error))?;
-        Ok(answer
-            .auto_scaling_groups
-            .unwrap_or_default()
-            .into_iter()
-            .next())
+        find(&self.groups, &name.to_string()).await
     }
 
     /// The desired capacity of a release's group, unless it is gone or going.
@@ -173,6 +161,25 @@ impl Fleets {
             .map(drop)
             .map_err(|error| failed(format!("SetDesiredCapacity {name} to {desired}"), error))
     }
+}
+
+/// The group of that name, if one is listed.
+pub(crate) async fn find(
+    groups: &autoscaling::Client,
+    name: &str,
+) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
+    let answer = groups
+        .describe_auto_scaling_groups()
+        .auto_scaling_group_names(name)
+        .send()
+        .await;
+    let answer =
+        answer.map_err(|error| failed(format!("DescribeAutoScalingGroups {name}"), error))?;
+    Ok(answer
+        .auto_scaling_groups
+        .unwrap_or_default()
+        .into_iter()
+        .next())
 }
 
 /// The newest hundred scaling activities of a group: a new group has few, and many are a failure already.
