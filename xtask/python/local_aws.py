@@ -11,6 +11,9 @@ An event that a function fails on is tried twice more by Lambda, a minute and th
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
+An event of S3 names the version of the object that it is about, as the bucket has versions. ministack says so to queues and
+functions, but not to EventBridge. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
@@ -18,6 +21,7 @@ Every name that is replaced is checked first: another release of ministack fails
 deploy that behaves strangely.
 """
 
+import contextvars
 import importlib.metadata
 import json
 import os
@@ -43,9 +47,10 @@ def main():
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
 
     from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, lambda_svc, stepfunctions
+    from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
+    name_versions(eventbridge, s3)
     name_exits(lambda_runtime.ProvidedWorker)
 
     from ministack import app
@@ -96,6 +101,32 @@ def retry_events(eventbridge, lambda_svc):
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
+
+
+def name_versions(eventbridge, s3):
+    fire, dispatch = getattr(s3, "_fire_s3_event", None), getattr(eventbridge, "_dispatch_event", None)
+    code = getattr(fire, "__code__", None)
+    if code is None or "version_id" not in code.co_varnames or "_dispatch_event" not in code.co_names or dispatch is None:
+        sys.exit(f"ministack {VERSION} is not as expected: s3._fire_s3_event does not hand version_id's event to "
+                 "eventbridge._dispatch_event")
+    version = contextvars.ContextVar("version", default=None)
+
+    def fire_s3_event(*arguments, **named):
+        token = version.set(named.get("version_id"))
+        try:
+            fire(*arguments, **named)
+        finally:
+            version.reset(token)
+
+    def dispatch_event(event, *rest):
+        if version.get() and event["Source"] == "aws.s3":
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version.get()
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *rest)
+
+    s3._fire_s3_event = fire_s3_event
+    eventbridge._dispatch_event = dispatch_event
 
 
 def name_exits(worker):

@@ -226,12 +226,21 @@ pub fn input_for_unreadable_key(key: &str, version_id: Option<&str>) -> Value {
 
 /// The name of the execution that an upload starts: the same for every delivery of its event.
 ///
-/// Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers them for 90 days.
+/// `upload-<app>_<environment>_<version>-<digest>`. Whoever uploads knows bucket, key and version id, and so the name;
+/// and as neither apps nor environments have underscores in their names, a policy can allow to follow the executions of
+/// one app in one environment (`upload-hello_qa_*`). Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers
+/// them for 90 days: <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadName(String);
 
 /// What the names of executions begin with that an upload started.
 const UPLOAD: &str = "upload-";
+
+/// Characters of a name: the longest app and environment, what joins them, and two characters of the version.
+const READABLE: usize = 52;
+
+/// Hexadecimal digits of a name: 80 bits, with which no two versions of objects will ever meet by chance.
+const DIGEST: usize = 20;
 
 impl UploadName {
     /// `which` tells the object's version: its version id.
@@ -242,10 +251,14 @@ impl UploadName {
             .find_map(|ending| key.strip_suffix(ending))
             .unwrap_or(key)
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(40)
+            .map(|c| match c {
+                '/' => '_',
+                c if c.is_ascii_alphanumeric() => c,
+                _ => '-',
+            })
+            .take(READABLE)
             .collect();
-        Self(format!("{UPLOAD}{readable}-{}", &hex(&digest)[..32]))
+        Self(format!("{UPLOAD}{readable}-{}", &hex(&digest)[..DIGEST]))
     }
 
     pub fn as_str(&self) -> &str {
@@ -425,7 +438,12 @@ mod tests {
     #[test]
     fn an_upload_names_its_execution_once() {
         let name = UploadName::of("b", "hello/qa/v1.tar.gz", "id1");
-        assert!(name.as_str().starts_with("upload-hello-qa-v1-"), "{name:?}");
+        // Clients find it by the same rule: infra/deploy-action/deploy.sh.
+        assert_eq!(name.as_str(), "upload-hello_qa_v1-2c93e1253ce81f11730e");
+        let (app, environment) = ("a".repeat(32), "e".repeat(16));
+        let longest = UploadName::of("b", &format!("{app}/{environment}/v1.tar"), "id1");
+        let prefix = format!("upload-{app}_{environment}_v1-");
+        assert!(longest.as_str().starts_with(&prefix), "{longest:?}");
         assert_eq!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id1"));
         assert_ne!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id2"));
         assert!(UploadName::is_one(name.as_str()) && !UploadName::is_one("6b1f"));
@@ -436,7 +454,7 @@ mod tests {
         fn names_are_what_step_functions_takes(key in ".*") {
             let name = UploadName::of("bucket", &key, "id");
             prop_assert!(name.as_str().len() <= 80);
-            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
         }
 
         #[test]
