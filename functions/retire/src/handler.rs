@@ -19,6 +19,19 @@ pub struct Handler {
     listeners: Listeners,
 }
 
+/// Seconds to the next look. A target that is deregistered is told as draining for the whole delay, with or without
+/// requests in flight, so there is little to see before:
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay>.
+fn pause(waited: i64, drain: i64) -> u32 {
+    let rest = drain - waited;
+    let pause = if rest > 0 {
+        (rest * 2 / 3).max(10)
+    } else {
+        (-rest / 6).clamp(10, 30)
+    };
+    u32::try_from(pause).unwrap_or(30)
+}
+
 impl Handler {
     pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
@@ -31,6 +44,7 @@ impl Handler {
     pub async fn handle(&self, input: RetireInput) -> Result<RetireOutput, StepError> {
         let waited = input.now.duration_since(input.since).as_secs();
         let mut left = Vec::new();
+        let mut longest = 0;
         for release in input.releases {
             let (remains, drain) = self.shed(&input.place, release, input.now).await?;
             let Remains::Something(state) = remains else {
@@ -44,6 +58,7 @@ impl Handler {
                     state,
                 });
             }
+            longest = longest.max(drain);
             left.push(state);
         }
         Ok(RetireOutput {
@@ -52,7 +67,7 @@ impl Handler {
             } else {
                 RetireStatus::Draining
             },
-            wait_seconds: u32::try_from((waited / 6).clamp(5, 30)).unwrap_or(5),
+            wait_seconds: pause(waited, i64::from(longest)),
             reason: left.join("; "),
         })
     }
@@ -90,6 +105,25 @@ impl Handler {
                 release,
                 weight,
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause;
+
+    #[test]
+    fn a_drain_of_five_minutes_takes_few_looks() {
+        for (drain, seconds, looks) in [(300, 330, 8), (0, 30, 3), (30, 60, 5), (3_600, 3_660, 13)]
+        {
+            let (mut waited, mut looked) = (0, 0);
+            while waited < seconds {
+                waited += i64::from(pause(waited, drain));
+                looked += 1;
+            }
+            assert!(looked <= looks, "{drain} s: {looked} looks");
+            assert!(waited - seconds <= 30, "{drain} s: seen after {waited} s");
         }
     }
 }

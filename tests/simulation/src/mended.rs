@@ -52,7 +52,7 @@ pub const MENDED: [(&str, &str); 22] = [
     ),
     (
         "the live group is deleted by hand while the old fleet is shed, and the rule is deleted as well",
-        "config-change seed=9005440 stop:d1@d1/Retire_Old#6 delete-live-group@d1/Wait_For_Drain#1",
+        "config-change seed=9005440 stop:d1@d1/Retire_Old#4 delete-live-group@d1/Wait_For_Drain#1",
     ),
     (
         "Step Functions does not know yet the execution that holds the lock, and the lock is taken from it",
