@@ -63,21 +63,24 @@ impl Handler {
                 healthy: 0,
                 wanted: 0,
                 healthy_since: None,
+                grown: false,
                 wait_seconds: 1,
                 reason: format!("A newer deploy goes first: {newer}"),
             });
         }
         let target = self.ledger.manifest(place, *release).await?.target;
         let mut seen = self.observe(context).await?;
+        let mut follows = false;
         if let (Some(live), Some(group)) = (context.live, &mut seen.group) {
             let live_desired = self.fleets.desired(place, live).await?;
             if let Some(grown) = capacity::growth(target.capacity, live_desired, group.desired) {
                 self.fleets.set_desired(place, *release, grown).await?;
                 group.desired = grown;
+                follows = true;
             }
         }
         let plan = health::Plan {
-            launched_at,
+            launched_at: if follows { context.now } else { launched_at },
             boot_seconds: target.timeouts.boot_seconds,
             hold_seconds: target.health_check.hold_seconds(),
         };
@@ -91,6 +94,7 @@ impl Handler {
             healthy: verdict.healthy,
             wanted: verdict.wanted,
             healthy_since: verdict.healthy_since,
+            grown: follows,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,
         })
@@ -108,11 +112,12 @@ impl Handler {
             .manifest(&context.place, context.release)
             .await?
             .target;
-        let steps = traffic::steps(&target.strategy);
+        let steps = traffic::steps_beside(context.live, &target.strategy);
         let hold = steps.get(step).map_or(0, |step| step.hold_seconds);
         let ends = shifted_at + SignedDuration::from_secs(hold.into());
         let seen = self.observe(context).await?;
-        let verdict = health::bake(&seen, proved, context.now, ends);
+        let pause = traffic::longest_pause(&steps);
+        let verdict = health::bake(&seen, proved, context.now, ends, pause);
         Ok(CheckHealthOutput {
             status: match verdict.status {
                 Status::Pending => CheckStatus::Hold,
@@ -123,6 +128,7 @@ impl Handler {
             healthy: verdict.healthy,
             wanted: verdict.wanted,
             healthy_since: None,
+            grown: false,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,
         })

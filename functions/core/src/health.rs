@@ -184,8 +184,15 @@ pub fn ready(seen: &Observation) -> Verdict {
     }
 }
 
-/// Judges a fleet that has traffic: whether it still is what was proved before.
-pub fn bake(seen: &Observation, proved: u32, now: Timestamp, ends: Timestamp) -> Verdict {
+/// Judges a fleet that has traffic: whether it still is what was proved before. The next look is after `pause` seconds at
+/// the latest.
+pub fn bake(
+    seen: &Observation,
+    proved: u32,
+    now: Timestamp,
+    ends: Timestamp,
+    pause: u32,
+) -> Verdict {
     let desired = seen.group.as_ref().map_or(0, |group| group.desired);
     // A fleet may have been scaled in under its own policies; it may not have lost instances.
     let wanted = proved.min(desired.max(1));
@@ -218,7 +225,7 @@ pub fn bake(seen: &Observation, proved: u32, now: Timestamp, ends: Timestamp) ->
         wanted,
         healthy_since: None,
         reason,
-        wait_seconds: u32::try_from(left.clamp(1, 15)).unwrap_or(1),
+        wait_seconds: u32::try_from(left.clamp(1, pause.into())).unwrap_or(1),
     }
 }
 
@@ -510,14 +517,14 @@ mod tests {
     fn a_baking_fleet_must_stay_what_was_proved() {
         let ends = at(100);
         assert_eq!(
-            bake(&fleet(&["healthy", "healthy"]), 2, at(50), ends).status,
+            bake(&fleet(&["healthy", "healthy"]), 2, at(50), ends, 15).status,
             Status::Pending
         );
         assert_eq!(
-            bake(&fleet(&["healthy", "healthy"]), 2, at(100), ends).status,
+            bake(&fleet(&["healthy", "healthy"]), 2, at(100), ends, 15).status,
             Status::Healthy
         );
-        let sick = bake(&fleet(&["healthy", "unhealthy"]), 2, at(50), ends);
+        let sick = bake(&fleet(&["healthy", "unhealthy"]), 2, at(50), ends, 15);
         assert_eq!(sick.status, Status::Failed);
         assert!(
             sick.reason.starts_with("under traffic only 1 of 2"),
@@ -526,16 +533,23 @@ mod tests {
         );
         // One more that is still booting, scaled out under load, is no failure.
         assert_eq!(
-            bake(&fleet(&["healthy", "healthy", "initial"]), 2, at(50), ends).status,
+            bake(
+                &fleet(&["healthy", "healthy", "initial"]),
+                2,
+                at(50),
+                ends,
+                15
+            )
+            .status,
             Status::Pending
         );
         // Nor is a scale-in.
         assert_eq!(
-            bake(&fleet(&["healthy"]), 2, at(50), ends).status,
+            bake(&fleet(&["healthy"]), 2, at(50), ends, 15).status,
             Status::Pending
         );
         assert_eq!(
-            bake(&Observation::default(), 2, at(50), ends).status,
+            bake(&Observation::default(), 2, at(50), ends, 15).status,
             Status::Failed
         );
     }

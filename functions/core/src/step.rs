@@ -261,6 +261,8 @@ pub struct CheckHealthOutput {
     pub healthy: u32,
     pub wanted: u32,
     pub healthy_since: Option<Timestamp>,
+    /// Whether the fleet was made larger, as the live one has grown: what is new of it has the time to boot that all had.
+    pub grown: bool,
     pub wait_seconds: u32,
     pub reason: String,
 }
@@ -347,8 +349,10 @@ pub enum ShiftTrafficOutput {
         healthy: u32,
         reason: String,
     },
-    /// Not healthy at this moment: wait on.
+    /// Not healthy at this moment, or not large enough: wait on.
     NotReady {
+        /// As for Check Health.
+        grown: bool,
         wait_seconds: u32,
         reason: String,
     },

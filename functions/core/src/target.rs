@@ -144,7 +144,8 @@ pub struct CapacityLimits {
     pub initial: u32,
 }
 
-/// How the traffic moves.
+/// How the traffic moves. The new fleet is at full size before the first step; when it has everything, it is watched for
+/// `bake_seconds` before the old one is shed. A first release has nothing to share with, and gets everything at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",
@@ -153,8 +154,96 @@ pub struct CapacityLimits {
     deny_unknown_fields
 )]
 pub enum Strategy {
-    /// One rule change, then watch the new fleet under full load for a while before the old one is shed.
+    /// One rule change.
     AllAtOnce { bake_seconds: u32 },
+    /// `percent` of the traffic for `hold_seconds`, then the rest.
+    Canary {
+        percent: u32,
+        hold_seconds: u32,
+        bake_seconds: u32,
+    },
+    /// `percent` more every `every_seconds`, until it is everything.
+    Linear {
+        percent: u32,
+        every_seconds: u32,
+        bake_seconds: u32,
+    },
+    /// As written; the last step gives everything, and its hold is the bake.
+    Steps { steps: Vec<Step> },
+}
+
+/// One rule change and how long it is held before the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// Percent of the traffic that the new fleet gets, 1 to 100.
+    pub weight: u32,
+    pub hold_seconds: u32,
+}
+
+/// All holds of a strategy together: an execution may take a day, and must boot, wait for its turn and drain as well.
+const MOST_HOLD_SECONDS: u32 = 72_000;
+
+/// Rule changes of one deploy.
+const MOST_STEPS: usize = 100;
+
+impl Strategy {
+    /// The first thing that is wrong: the field below `strategy` and the problem with what would be right.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let percent = |field, value: u32| {
+            (!(1..=99).contains(&value))
+                .then(|| (field, format!("is {value}; use 1 to 99 percent")))
+        };
+        let wrong = match self {
+            Self::AllAtOnce { .. } => None,
+            Self::Canary { percent: share, .. } | Self::Linear { percent: share, .. } => {
+                percent("strategy.percent", *share)
+            }
+            Self::Steps { steps } => problem_of(steps),
+        };
+        wrong.or_else(|| {
+            let steps = crate::traffic::steps(self);
+            let holds = || steps.iter().map(|step| u64::from(step.hold_seconds));
+            let (field, longest) = match self {
+                Self::AllAtOnce { .. } => ("strategy.bakeSeconds", holds().max()),
+                _ => ("strategy", None),
+            };
+            let total: u64 = holds().sum();
+            (total > MOST_HOLD_SECONDS.into()).then(|| {
+                let all = longest.map_or_else(
+                    || format!("holds the traffic for {total} seconds in all"),
+                    |longest| format!("is {longest}"),
+                );
+                (field, format!("{all}; use 0 to {MOST_HOLD_SECONDS} seconds, as an execution ends within a day"))
+            })
+        })
+    }
+}
+
+fn problem_of(steps: &[Step]) -> Option<(&'static str, String)> {
+    let problem = if steps.is_empty() {
+        "is empty; use for instance [{\"weight\":10,\"holdSeconds\":300},{\"weight\":100,\"holdSeconds\":60}]".to_owned()
+    } else if steps.len() > MOST_STEPS {
+        format!("has {} steps; use at most {MOST_STEPS}", steps.len())
+    } else if let Some(step) = steps.iter().find(|step| !(1..=100).contains(&step.weight)) {
+        format!("has a weight of {}; use 1 to 100 percent", step.weight)
+    } else if let Some(pair) = steps
+        .windows(2)
+        .find(|pair| pair[0].weight >= pair[1].weight)
+    {
+        format!(
+            "goes from a weight of {} to {}; each step must give the new fleet more",
+            pair[0].weight, pair[1].weight
+        )
+    } else if let Some(last) = steps.last().filter(|last| last.weight != 100) {
+        format!(
+            "ends at a weight of {}; the last step must be 100",
+            last.weight
+        )
+    } else {
+        return None;
+    };
+    Some(("strategy.steps", problem))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,11 +377,7 @@ impl Target {
                 })
             })
             .or_else(|| bounded("capacity.initial", capacity.initial, capacity.min.max(1), capacity.max, " instances (capacity.min to capacity.max, at least 1)"))
-            .or_else(|| match self.strategy {
-                Strategy::AllAtOnce { bake_seconds } => {
-                    bounded("strategy.bakeSeconds", bake_seconds, 0, 86_400, " seconds")
-                }
-            })
+            .or_else(|| self.strategy.problem())
             .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
             .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
     }
@@ -464,8 +549,63 @@ mod tests {
             ("/priority", json!(0), "priority is 0"),
             (
                 "/strategy",
-                json!({"type": "canary"}),
-                "strategy.type cannot be read: unknown variant `canary`",
+                json!({"type": "blueGreen"}),
+                "strategy.type cannot be read: unknown variant `blueGreen`",
+            ),
+            (
+                "/strategy",
+                json!({"type": "canary", "percent": 10}),
+                "missing field `holdSeconds`",
+            ),
+            (
+                "/strategy",
+                json!({"type": "canary", "percent": 100, "holdSeconds": 60, "bakeSeconds": 60}),
+                "strategy.percent is 100; use 1 to 99 percent",
+            ),
+            (
+                "/strategy",
+                json!({"type": "linear", "percent": 0, "everySeconds": 60, "bakeSeconds": 60}),
+                "strategy.percent is 0; use 1 to 99 percent",
+            ),
+            (
+                "/strategy",
+                json!({"type": "linear", "percent": 1, "everySeconds": 3600, "bakeSeconds": 60}),
+                "strategy holds the traffic for 356460 seconds in all; use 0 to 72000 seconds",
+            ),
+            (
+                "/strategy",
+                json!({"type": "allAtOnce", "bakeSeconds": 86_400}),
+                "strategy.bakeSeconds is 86400; use 0 to 72000 seconds",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": []}),
+                "strategy.steps is empty",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": [{"weight": 10, "holdSeconds": 60}]}),
+                "strategy.steps ends at a weight of 10; the last step must be 100",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": [{"weight": 50, "holdSeconds": 1}, {"weight": 20, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
+                "strategy.steps goes from a weight of 50 to 20",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": [{"weight": 101, "holdSeconds": 1}]}),
+                "strategy.steps has a weight of 101; use 1 to 100 percent",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": [{"weight": 0, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
+                "strategy.steps has a weight of 0",
+            ),
+            (
+                "/strategy",
+                json!({"type": "steps", "steps": [{"weight": 100, "hold": 1}]}),
+                "unknown field `hold`",
             ),
             (
                 "/timeouts/bootSeconds",

@@ -3,25 +3,48 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::ReleaseNumber;
-use crate::target::Strategy;
-
-/// One rule change and how long it is held before the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// Percent of the traffic that the new fleet gets.
-    pub weight: u32,
-    pub hold_seconds: u32,
-}
+use crate::target::{Step, Strategy};
 
 /// The steps of a strategy; never empty, and the last gives the new fleet everything.
 pub fn steps(strategy: &Strategy) -> Vec<Step> {
+    let step = |weight, hold_seconds| Step {
+        weight,
+        hold_seconds,
+    };
     match strategy {
-        Strategy::AllAtOnce { bake_seconds } => vec![Step {
-            weight: 100,
-            hold_seconds: *bake_seconds,
-        }],
+        Strategy::AllAtOnce { bake_seconds } => vec![step(100, *bake_seconds)],
+        Strategy::Canary {
+            percent,
+            hold_seconds,
+            bake_seconds,
+        } => vec![step(*percent, *hold_seconds), step(100, *bake_seconds)],
+        Strategy::Linear {
+            percent,
+            every_seconds,
+            bake_seconds,
+        } => {
+            let shares = (1..100).filter(|share| share % percent.max(&1) == 0);
+            let held = shares.map(|share| step(share, *every_seconds));
+            held.chain([step(100, *bake_seconds)]).collect()
+        }
+        Strategy::Steps { steps } => steps.clone(),
     }
+}
+
+/// The steps of a deploy. Without a live release there is nothing to share the traffic with: all of it is the last step.
+pub fn steps_beside(live: Option<ReleaseNumber>, strategy: &Strategy) -> Vec<Step> {
+    let mut steps = steps(strategy);
+    if live.is_none() {
+        steps.drain(..steps.len().saturating_sub(1));
+    }
+    steps
+}
+
+/// The longest pause between two looks at a fleet that has traffic, in seconds. An execution's history holds 25,000
+/// events, and a look is nine: <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
+pub fn longest_pause(steps: &[Step]) -> u32 {
+    let total: u32 = steps.iter().map(|step| step.hold_seconds).sum();
+    (total / 1_500).max(15)
 }
 
 /// A release's share in the listener rule.
@@ -107,16 +130,55 @@ mod tests {
         }
     }
 
+    fn told(steps: &[Step]) -> String {
+        let told = steps
+            .iter()
+            .map(|step| format!("{}% {} s", step.weight, step.hold_seconds));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     #[test]
-    fn all_at_once_is_one_step_to_everything() {
-        let all = steps(&Strategy::AllAtOnce { bake_seconds: 60 });
-        assert_eq!(
-            all,
-            [Step {
+    fn the_steps_of_each_strategy() {
+        for (strategy, expected) in [
+            (
+                serde_json::json!({"type": "allAtOnce", "bakeSeconds": 60}),
+                "100% 60 s",
+            ),
+            (
+                serde_json::json!({"type": "canary", "percent": 10, "holdSeconds": 300, "bakeSeconds": 60}),
+                "10% 300 s, 100% 60 s",
+            ),
+            (
+                serde_json::json!({"type": "linear", "percent": 25, "everySeconds": 30, "bakeSeconds": 60}),
+                "25% 30 s, 50% 30 s, 75% 30 s, 100% 60 s",
+            ),
+            (
+                serde_json::json!({"type": "linear", "percent": 40, "everySeconds": 30, "bakeSeconds": 60}),
+                "40% 30 s, 80% 30 s, 100% 60 s",
+            ),
+            (
+                serde_json::json!({"type": "steps", "steps": [{"weight": 1, "holdSeconds": 600}, {"weight": 20, "holdSeconds": 0}, {"weight": 100, "holdSeconds": 9}]}),
+                "1% 600 s, 20% 0 s, 100% 9 s",
+            ),
+        ] {
+            let strategy: Strategy = serde_json::from_value(strategy).unwrap();
+            let all = steps(&strategy);
+            assert_eq!(told(&all), expected);
+            assert_eq!(steps_beside(Some(n(1)), &strategy), all);
+            assert_eq!(steps_beside(None, &strategy), all[all.len() - 1..]);
+        }
+    }
+
+    #[test]
+    fn the_longest_bake_fits_into_an_executions_history() {
+        for hold_seconds in [0, 60, 3_600, 22_500, 72_000] {
+            let step = Step {
                 weight: 100,
-                hold_seconds: 60
-            }]
-        );
+                hold_seconds,
+            };
+            let pause = longest_pause(&[step]);
+            assert!(pause >= 15 && hold_seconds / pause * 9 < 20_000, "{pause}");
+        }
     }
 
     #[test]

@@ -66,12 +66,13 @@ impl Handler {
         let mut seen = self.fleets.observe(place, *release).await?;
         seen.reports = self.ledger.boot_reports(place, *release).await?;
         let verdict = health::ready(&seen);
-        let not_ready = |reason: String| ShiftTrafficOutput::NotReady {
+        let not_ready = |grown, reason| ShiftTrafficOutput::NotReady {
+            grown,
             wait_seconds: verdict.wait_seconds,
             reason,
         };
         if verdict.status != Status::Healthy {
-            return Ok(not_ready(verdict.reason));
+            return Ok(not_ready(false, verdict.reason));
         }
         let live_desired = match context.live {
             Some(live) => self.fleets.desired(place, live).await?,
@@ -79,11 +80,11 @@ impl Handler {
         };
         if let Some(grown) = capacity::growth(target.capacity, live_desired, verdict.wanted) {
             self.fleets.set_desired(place, *release, grown).await?;
-            return Ok(not_ready(format!(
-                "The live fleet has grown to {grown} instances; the new one follows"
-            )));
+            let reason =
+                format!("The live fleet has grown to {grown} instances; the new one follows");
+            return Ok(not_ready(true, reason));
         }
-        let steps = traffic::steps(&target.strategy);
+        let steps = traffic::steps_beside(context.live, &target.strategy);
         let Some(wanted) = steps.get(step) else {
             return Err(StepError::Unreadable {
                 what: "the step's input".to_owned(),
@@ -104,7 +105,7 @@ impl Handler {
         Ok(ShiftTrafficOutput::Shifted {
             weight: wanted.weight,
             step,
-            wait_seconds: wanted.hold_seconds.clamp(1, 15),
+            wait_seconds: wanted.hold_seconds.clamp(1, traffic::longest_pause(&steps)),
             healthy: verdict.healthy,
             reason: verdict.reason,
         })
