@@ -8,10 +8,14 @@ use std::collections::BTreeSet;
 use exuvia_cloud::model::{GroupState, Survey};
 use exuvia_core::build::{self, BuildId, METADATA_BUILD};
 use exuvia_core::fleet::FleetName;
-use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix, waiting_key};
+use exuvia_core::manifest::{
+    Live, Manifest, live_key, lock_key, releases_prefix, removed_key, waiting_key,
+};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::Kind;
+use exuvia_core::removal::Removed;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::executions::Execution;
@@ -71,6 +75,7 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
     check.refusals_touch_nothing();
     check.outcomes_are_true();
     check.the_newest_upload_goes_first();
+    check.what_is_removed_stays_removed();
     if check.is_terminal() {
         check.one_release_has_the_traffic();
         check.nothing_is_left();
@@ -339,6 +344,11 @@ impl Check<'_> {
             let mut told = self.told.iter();
             told.any(|told| told.execution == execution.arn && told.kind == "superseded")
         };
+        // To a removal that a person has asked for later it may as well, whatever becomes of that.
+        let mut removals = self.executions().iter().filter(|one| one.is_removal());
+        if removals.any(|removal| Some(removal.started.as_second()) >= newest) {
+            return;
+        }
         let wrong: Vec<String> = self
             .executions()
             .iter()
@@ -350,6 +360,80 @@ impl Check<'_> {
             .collect();
         for what in wrong {
             self.violated("I5", what);
+        }
+    }
+
+    /// An upload of before a removal is not put live after it, however late its event comes.
+    fn what_is_removed_stays_removed(&mut self) {
+        let removals: Vec<(Timestamp, Removed)> = self
+            .records::<Removed>(&removed_key(&self.place))
+            .filter_map(|(at, removed)| Some((at, removed.filter(|removed| removed.done)?)))
+            .collect();
+        let uploaded = |execution: &str| {
+            let mut executions = self.executions().iter();
+            let execution = executions.find(|one| one.arn == execution)?;
+            let input: Value = serde_json::from_str(&execution.input).ok()?;
+            let id = input["artifact"]["versionId"].as_str()?;
+            let mut uploads = self.after.uploads.iter();
+            Some(uploads.find(|upload| upload.version_id == id)?.at)
+        };
+        let is_wrong = self
+            .records::<Live>(&live_key(&self.place))
+            .filter_map(|(at, live)| Some((at, uploaded(&live?.execution)?)))
+            .any(|(at, uploaded)| {
+                // To the second, as S3 tells it.
+                let was_before =
+                    |removed: &Removed| uploaded.as_second() < removed.since.as_second();
+                let mut removals = removals.iter();
+                removals.any(|(done, removed)| *done < at && was_before(removed))
+            });
+        if is_wrong {
+            let what = "an upload of before a removal was put live after it".to_owned();
+            self.violated("I5", what);
+        }
+    }
+
+    /// What was ever written under a key of the ledger and when; `None` where it was deleted.
+    fn records<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> impl Iterator<Item = (Timestamp, Option<T>)> + use<'_, T> {
+        let versions = self.after.services.s3.versions(LEDGER, key).iter();
+        versions.map(|version| {
+            let content = version.content.as_ref();
+            let record = content.and_then(|content| serde_json::from_slice(&content.body).ok());
+            (version.written_at, record)
+        })
+    }
+
+    /// What is not true of what was told of an execution that was to remove the app.
+    fn lie_of_a_removal(&self, told: &Told, execution: &Execution) -> Option<String> {
+        let mut done = self.records::<Removed>(&removed_key(&self.place));
+        let has_removed = done.any(|(_, removed)| {
+            removed.is_some_and(|removed| removed.done && removed.execution == execution.arn)
+        });
+        let until_told = |(at, _): &(Timestamp, Option<Live>)| *at <= told.at;
+        let records = self.records::<Live>(&live_key(&self.place));
+        let records: Vec<_> = records.filter(until_told).collect();
+        let since = |(at, _): &(Timestamp, Option<Live>)| *at >= execution.started;
+        let is_live = |record: Option<&(Timestamp, Option<Live>)>| {
+            record.is_some_and(|(_, live)| live.is_some())
+        };
+        let was_live = is_live(records.iter().rfind(|record| !since(record)));
+        let went = records
+            .iter()
+            .any(|record| since(record) && record.1.is_none());
+        let stayed = was_live && !went;
+        match told.kind.as_str() {
+            "removed" if stayed => Some("what was live stayed live".to_owned()),
+            "removed" | "rolledBack" | "superseded" | "skipped" | "rejected"
+                if has_removed != (told.kind == "removed") =>
+            {
+                Some(format!("it has removed the app: {has_removed}"))
+            }
+            "skipped" if stayed => Some("there was something to remove".to_owned()),
+            "removed" | "rolledBack" | "superseded" | "skipped" | "rejected" => says_nothing(told),
+            other => Some(format!("a removal is never {other}")),
         }
     }
 
@@ -386,6 +470,9 @@ impl Check<'_> {
                 return Some(format!("an image of it was uploaded: {is_built}"));
             }
             return says_nothing(told);
+        }
+        if execution.is_removal() {
+            return self.lie_of_a_removal(told, execution);
         }
         if told.kind == Kind::Succeeded.as_str() {
             let versions = self
