@@ -408,33 +408,40 @@ impl Check<'_> {
 
     /// What is not true of what was told of an execution that was to remove the app.
     fn lie_of_a_removal(&self, told: &Told, execution: &Execution) -> Option<String> {
-        let mut done = self.records::<Removed>(&removed_key(&self.place));
-        let has_removed = done.any(|(_, removed)| {
-            removed.is_some_and(|removed| removed.done && removed.execution == execution.arn)
-        });
-        let until_told = |(at, _): &(Timestamp, Option<Live>)| *at <= told.at;
+        let done = self.records::<Removed>(&removed_key(&self.place));
+        let done = done.filter_map(|(at, removed)| Some((at, removed.filter(|one| one.done)?)));
+        let (by_it, by_others): (Vec<_>, Vec<_>) =
+            done.partition(|(_, removed)| removed.execution == execution.arn);
         let records = self.records::<Live>(&live_key(&self.place));
-        let records: Vec<_> = records.filter(until_told).collect();
-        let since = |(at, _): &(Timestamp, Option<Live>)| *at >= execution.started;
-        let is_live = |record: Option<&(Timestamp, Option<Live>)>| {
-            record.is_some_and(|(_, live)| live.is_some())
-        };
-        let was_live = is_live(records.iter().rfind(|record| !since(record)));
-        let went = records
-            .iter()
-            .any(|record| since(record) && record.1.is_none());
-        let stayed = was_live && !went;
-        match told.kind.as_str() {
-            "removed" if stayed => Some("what was live stayed live".to_owned()),
-            "removed" | "rolledBack" | "superseded" | "skipped" | "rejected"
-                if has_removed != (told.kind == "removed") =>
-            {
-                Some(format!("it has removed the app: {has_removed}"))
+        let records: Vec<_> = records.filter(|(at, _)| *at <= told.at).collect();
+        let live_now = records.last().and_then(|(_, live)| live.as_ref());
+        let before = records.iter().rfind(|(at, _)| *at < execution.started);
+        let was_live = before.is_some_and(|(_, live)| live.is_some());
+        let went =
+            |(at, live): &(Timestamp, Option<Live>)| *at >= execution.started && live.is_none();
+        let stayed = was_live && !records.iter().any(went);
+        let is_back = live_now.is_some_and(|live| {
+            let mut removals = by_it.iter();
+            removals.any(|(_, removed)| removed.release == live.release)
+        });
+        let by_another = by_others.iter().any(|(at, _)| *at >= execution.started);
+        let is_gone = was_live && live_now.is_none() && !by_another;
+        let wrong = match told.kind.as_str() {
+            "removed" if stayed => Some("what was live stayed live"),
+            "removed" if is_back => Some("what was live is live"),
+            "removed" if by_it.is_empty() => Some("it has not removed the app"),
+            "removed" => None,
+            "rolledBack" | "superseded" | "skipped" | "rejected" if !by_it.is_empty() => {
+                Some("it has removed the app")
             }
-            "skipped" if stayed => Some("there was something to remove".to_owned()),
-            "removed" | "rolledBack" | "superseded" | "skipped" | "rejected" => says_nothing(told),
-            other => Some(format!("a removal is never {other}")),
-        }
+            "rolledBack" | "superseded" | "skipped" | "rejected" if is_gone => {
+                Some("what was live is no more")
+            }
+            "skipped" if stayed => Some("there was something to remove"),
+            "rolledBack" | "superseded" | "skipped" | "rejected" => None,
+            _ => Some("no removal ends so"),
+        };
+        wrong.map(str::to_owned).or_else(|| says_nothing(told))
     }
 
     fn must_tell(&self, execution: &Execution) -> bool {

@@ -8,5 +8,6 @@ mod forgeries;
 mod interruptions;
 mod meddling;
 mod refusals;
+mod removals;
 mod renewals;
 mod settings;
