@@ -1,11 +1,12 @@
-"""Runs ministack with Step Functions on the cloud's clock, and with functions that fail as Lambda's do.
+"""Runs ministack with Step Functions and S3 on the cloud's clock, and with functions that fail as Lambda's do.
 
     python local_aws.py EPOCH SPEED DIRECTORY
 
 EPOCH is the real time, in seconds since 1970, at which cloud time and real time were the same; from there on
 cloud time runs SPEED times as fast. DIRECTORY only marks the process, for those who look for it. ministack shortens Wait states itself (SFN_WAIT_SCALE), but stamps
 executions and states with real time, and a handler that compares those stamps with a deadline would see a
-wait of 300 s pass in 30. This replaces the clock of its Step Functions module.
+wait of 300 s pass in 30. This replaces the clock of its Step Functions module, and that of S3, whose times of uploads
+are compared with the starts of executions.
 
 An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
@@ -48,7 +49,7 @@ def main():
 
     from ministack.core import lambda_runtime
     from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
-    run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
+    run_on_cloud_time(stepfunctions, s3, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
     name_versions(eventbridge, s3)
     name_exits(lambda_runtime.ProvidedWorker)
@@ -62,7 +63,7 @@ def main():
             os.killpg(0, signal.SIGKILL)
 
 
-def run_on_cloud_time(module, seconds):
+def run_on_cloud_time(stepfunctions, s3, seconds):
     class CloudDatetime(datetime):
         @classmethod
         def now(cls, tz=None):
@@ -73,15 +74,19 @@ def run_on_cloud_time(module, seconds):
         return now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     # (function, the global it reads its time from)
-    for function, clock in [("_start_execution", "now_iso"), ("_stop_execution", "now_iso"),
-                            ("_run_execution", "now_iso"), ("_fail_execution", "now_iso"),
-                            ("_add_event", "now_iso"), ("_sleep_until", "datetime")]:
+    for module, function, clock in [(stepfunctions, "_start_execution", "now_iso"),
+                                    (stepfunctions, "_stop_execution", "now_iso"),
+                                    (stepfunctions, "_run_execution", "now_iso"),
+                                    (stepfunctions, "_fail_execution", "now_iso"),
+                                    (stepfunctions, "_add_event", "now_iso"),
+                                    (stepfunctions, "_sleep_until", "datetime"),
+                                    (s3, "_build_object_record", "now_iso")]:
         code = getattr(getattr(module, function, None), "__code__", None)
         if code is None or clock not in code.co_names:
-            sys.exit(f"ministack {VERSION} is not as expected: stepfunctions.{function} does not read {clock}")
+            sys.exit(f"ministack {VERSION} is not as expected: {module.__name__}.{function} does not read {clock}")
 
-    module.now_iso = now_iso
-    module.datetime = CloudDatetime
+    stepfunctions.now_iso = s3.now_iso = now_iso
+    stepfunctions.datetime = CloudDatetime
 
 
 def retry_events(eventbridge, lambda_svc):

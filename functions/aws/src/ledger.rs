@@ -11,6 +11,7 @@ use exuvia_core::build::{self, BuildId, Order, Report};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::{self, BootReport, Live, Manifest, Recovery};
 use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::removal::Removed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -163,10 +164,40 @@ impl Ledger {
             Some(_) => Ok(()),
             // Only the holder of the lock writes it: a change in between means that this is no longer the holder,
             // or that this very write had already been done.
-            None => Err(StepError::AwsUnavailable {
-                action: format!("PutObject {key}"),
-                problem: "it changed since it was read".to_owned(),
+            None => Err(changed(format!("PutObject {key}"))),
+        }
+    }
+
+    /// Deletes the record of what is live, if it is still what was read: nothing is any more.
+    pub async fn delete_live(&self, place: &Place, read: &str) -> Result<(), StepError> {
+        let key = manifest::live_key(place);
+        if self.delete(&key, read).await? {
+            return Ok(());
+        }
+        // As of `swap_live`: the next try finds which of the two it was.
+        Err(changed(format!("DeleteObject {key}")))
+    }
+
+    /// The last removal of a place.
+    pub async fn removed(&self, place: &Place) -> Result<Option<Tagged<Removed>>, StepError> {
+        self.get(&manifest::removed_key(place)).await
+    }
+
+    /// Notes how far a removal has come, if the record is still what was read; it as it is then read.
+    pub async fn note_removed(
+        &self,
+        place: &Place,
+        read: Option<&str>,
+        removed: Removed,
+    ) -> Result<Tagged<Removed>, StepError> {
+        let key = manifest::removed_key(place);
+        let only = read.map_or(Only::IfAbsent, Only::IfMatch);
+        match self.put(&key, &removed, Some(only)).await? {
+            Some(etag) => Ok(Tagged {
+                value: removed,
+                etag,
             }),
+            None => Err(changed(format!("PutObject {key}"))),
         }
     }
 
@@ -404,6 +435,14 @@ impl Ledger {
             );
         }
         Ok(keys)
+    }
+}
+
+/// A conditional write was refused: worth another try, which reads first.
+fn changed(action: String) -> StepError {
+    StepError::AwsUnavailable {
+        action,
+        problem: "it changed since it was read".to_owned(),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod manifest;
 pub mod name;
 pub mod notice;
+pub mod removal;
 pub mod request;
 pub mod step;
 pub mod target;

@@ -31,7 +31,7 @@ impl Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Purpose {
-    /// To put a certain version live: replaces older deploys that wait or build, and is replaced by newer ones.
+    /// To put a certain version live, or none any more: replaces older deploys that wait or build, and is replaced by newer ones.
     Deploy,
     /// To put what is live on fresh instances: gives way to a newer deploy, but makes none give way, since what
     /// they bring would be lost. (A renewal brings nothing.)

@@ -140,6 +140,11 @@ pub fn live_key(place: &Place) -> String {
     format!("{place}/live.json")
 }
 
+/// Where the last removal is noted.
+pub fn removed_key(place: &Place) -> String {
+    format!("{place}/removed.json")
+}
+
 pub fn lock_key(place: &Place) -> String {
     format!("{place}/lock.json")
 }

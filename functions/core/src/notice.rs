@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::name::{Place, ReleaseNumber};
+use crate::removal::Progress;
 use crate::step::{NotifyInput, Why};
 
 use self::wording::{Wording, place, recovered};
@@ -20,6 +21,8 @@ pub(crate) use self::wording::{cut, lasted, sentence};
 pub enum Kind {
     Started,
     Succeeded,
+    /// The app is no longer deployed.
+    Removed,
     Superseded,
     /// There was nothing to do, or it was not the time for it.
     Skipped,
@@ -34,6 +37,7 @@ impl Kind {
         match self {
             Self::Started => "started",
             Self::Succeeded => "succeeded",
+            Self::Removed => "removed",
             Self::Superseded => "superseded",
             Self::Skipped => "skipped",
             Self::Rejected => "rejected",
@@ -63,6 +67,14 @@ pub fn ending(why: &Why, release: Option<ReleaseNumber>, live: Option<ReleaseNum
         }
         None if why.status == "skipped" => Kind::Skipped,
         Some(_) | None => Kind::RolledBack,
+    }
+}
+
+/// How a removal ends that went to Roll Back, by how far it had come.
+pub fn ending_of_removal(why: &Why, progress: Progress, live: Option<ReleaseNumber>) -> Kind {
+    match progress {
+        Progress::Begun | Progress::Done => Kind::Removed,
+        Progress::NotBegun => ending(why, None, live),
     }
 }
 
@@ -196,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::step::{Execution, Replaces};
+    use crate::step::{Deploy, Execution, Replaces};
 
     fn told(kind: Kind, why: Why) -> NotifyInput {
         NotifyInput {
@@ -361,6 +373,100 @@ mod tests {
         ] {
             assert_eq!(ending(&why, release, live), kind, "{why:?}");
         }
+    }
+
+    #[test]
+    fn how_a_removal_ends() {
+        use Progress::{Begun, Done, NotBegun};
+        let one = ReleaseNumber::try_from(1).ok();
+        for (why, progress, live, kind) in [
+            (why("recover", "x", None), NotBegun, one, Kind::RolledBack),
+            (why("recover", "x", None), Begun, None, Kind::Removed),
+            (why("recover", "x", None), Done, None, Kind::Removed),
+            (why("recover", "x", None), Done, one, Kind::Removed),
+            (why("skipped", "x", None), NotBegun, None, Kind::Skipped),
+            (
+                why("error", "x", Some("AwsRefused")),
+                NotBegun,
+                one,
+                Kind::RolledBack,
+            ),
+            (
+                why("error", "x", Some("AwsRefused")),
+                Begun,
+                None,
+                Kind::Removed,
+            ),
+            (
+                why("error", "x", Some("LockLost")),
+                NotBegun,
+                one,
+                Kind::Superseded,
+            ),
+        ] {
+            let ends = ending_of_removal(&why, progress, live);
+            assert_eq!(ends, kind, "{why:?} {progress:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_notices_of_a_removal_say() {
+        let deploy = |more: Value| -> Deploy {
+            let mut deploy = json!({
+                "app": "hello", "environment": "qa", "purpose": "deploy", "removal": true, "automatic": false,
+                "since": jiff::Timestamp::UNIX_EPOCH,
+            });
+            deploy["recovers"] = more;
+            serde_json::from_value(deploy).unwrap()
+        };
+        let asked = deploy(Value::Null);
+        let cut_off = deploy(json!({"execution": "arn:e0", "status": "ABORTED"}));
+        let refused = || {
+            why(
+                "error",
+                "AWS refused DeleteRule: denied",
+                Some("AwsRefused"),
+            )
+        };
+        let recover = || why("recover", "", None);
+        let all: Vec<String> = [
+            (Kind::Started, &asked, Why::default(), true),
+            (Kind::Removed, &asked, Why::default(), true),
+            (Kind::Removed, &cut_off, recover(), false),
+            (Kind::RolledBack, &asked, refused(), true),
+            (Kind::RolledBack, &cut_off, recover(), true),
+            (
+                Kind::Superseded,
+                &asked,
+                why("superseded", "A newer deploy goes first: e2", None),
+                false,
+            ),
+            (
+                Kind::Skipped,
+                &asked,
+                why("skipped", "Nothing is deployed in hello/qa", None),
+                false,
+            ),
+            (Kind::NeedsAttention, &asked, refused(), true),
+        ]
+        .into_iter()
+        .map(|(kind, deploy, why, is_live)| {
+            let told = told(kind, why);
+            let notice = Notice::new(&NotifyInput {
+                deploy: Some(deploy.clone()),
+                release: None,
+                version: None,
+                live: told.live.filter(|_| is_live),
+                live_version: told.live_version.clone().filter(|_| is_live),
+                ..told
+            });
+            format!(
+                "{}\n  {}\n  {:?}\n",
+                notice.title, notice.description, notice.next_steps
+            )
+        })
+        .collect();
+        insta::assert_snapshot!(all.concat());
     }
 
     #[test]

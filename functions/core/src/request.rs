@@ -6,6 +6,7 @@
 //! {"app":"hello","environment":"qa","release":41}
 //! {"app":"hello","environment":"qa"}
 //! {"app":"hello","environment":"qa","renew":{"olderThanHours":24}}
+//! {"app":"hello","environment":"qa","operation":"remove"}
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Source {
     Live,
     /// The live release again as it is, on fresh instances, if it has run for long enough and nothing else is going on.
     Renewal(Renew),
+    /// Not a deploy: take the app out of the environment.
+    Removal,
     /// Not a deploy: put things in order after an execution that was cut off.
     Recovery { execution: String },
 }
@@ -44,6 +47,9 @@ pub struct Renew {
     /// It has run for so long; 0 for any time.
     pub older_than_hours: u32,
 }
+
+/// The only `operation` there is.
+const REMOVE: &str = "remove";
 
 /// A year: what is longer is a mistake.
 const MOST_HOURS: u32 = 8_760;
@@ -59,7 +65,7 @@ pub struct Request {
 #[error("the execution's input: {0}. {EXAMPLES}")]
 pub struct InvalidRequest(pub String);
 
-const EXAMPLES: &str = "Right would be {\"app\":\"hello\",\"environment\":\"qa\"} for the live release again, with \"version\":\"...\", \"release\":41 or \"artifact\":{\"key\":\"...\",\"versionId\":\"...\"} for another";
+const EXAMPLES: &str = "Right would be {\"app\":\"hello\",\"environment\":\"qa\"} for the live release again, with \"version\":\"...\", \"release\":41 or \"artifact\":{\"key\":\"...\",\"versionId\":\"...\"} for another, or with \"operation\":\"remove\" to take the app out of the environment";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -76,6 +82,8 @@ struct Fields {
     release: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renew: Option<Renew>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recover: Option<String>,
 }
@@ -128,6 +136,7 @@ impl Request {
             ("version", fields.version.is_some()),
             ("release", fields.release.is_some()),
             ("renew", fields.renew.is_some()),
+            ("operation", fields.operation.is_some()),
             ("recover", fields.recover.is_some()),
         ]
         .into_iter()
@@ -166,6 +175,14 @@ impl Request {
                 )));
             }
             Source::Renewal(renew)
+        } else if let Some(operation) = fields.operation {
+            if operation != REMOVE {
+                return Err(wrong(format!(
+                    "operation is {:?}; the only one is {REMOVE:?}, and a deploy is asked for without any",
+                    cut(&operation)
+                )));
+            }
+            Source::Removal
         } else if let Some(execution) = fields.recover {
             Source::Recovery { execution }
         } else {
@@ -183,6 +200,7 @@ impl Request {
             version: None,
             release: None,
             renew: None,
+            operation: None,
             recover: None,
         };
         match &self.source {
@@ -197,6 +215,7 @@ impl Request {
             Source::Version(version) => fields.version = Some(version.to_string()),
             Source::Release(release) => fields.release = Some(release.get()),
             Source::Renewal(renew) => fields.renew = Some(*renew),
+            Source::Removal => fields.operation = Some(REMOVE.to_owned()),
             Source::Recovery { execution } => fields.recover = Some(execution.clone()),
             Source::Live => {}
         }
@@ -322,6 +341,7 @@ mod tests {
             json!({"app":"hello","environment":"qa","release":41}),
             json!({"app":"hello","environment":"qa"}),
             json!({"app":"hello","environment":"qa","renew":{"olderThanHours":24}}),
+            json!({"app":"hello","environment":"qa","operation":"remove"}),
             json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
         ] {
             assert_eq!(Request::parse(&input).unwrap().to_input(), input);
@@ -386,6 +406,18 @@ mod tests {
             (
                 json!({"app":"hello","environment":"qa","renew":{"olderThanHours":1},"version":"a"}),
                 "version and renew exclude each other",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","operation":"delete"}),
+                "operation is \"delete\"; the only one is \"remove\"",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","operation":true}),
+                "operation: invalid type: boolean",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","operation":"remove","release":4}),
+                "release and operation exclude each other",
             ),
             (
                 json!({"app":"hello","environment":"qa","artifact":"x"}),

@@ -56,7 +56,10 @@ pub struct Deploy {
     pub app: AppName,
     pub environment: Environment,
     pub purpose: Purpose,
-    /// Absent for a refresh (what is live when the lock is had) and for a recovery.
+    /// Whether the app is to be taken out of the environment; of a recovery, whether that is what it puts in order.
+    #[serde(default)]
+    pub removal: bool,
+    /// Absent for a refresh (what is live when the lock is had), a removal and a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +71,7 @@ pub struct Deploy {
     /// Since when this is wanted: the time of the upload that started it, else the execution's start. Of two deploys
     /// the later wanted goes first, whichever's event was delivered first.
     pub since: Timestamp,
-    /// Absent for a recovery: what has to be put in order is told by what is there.
+    /// Absent for a removal and a recovery: what has to be put in order is told by what is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// Of a renewal: how old what is live must be.
@@ -161,7 +164,7 @@ pub struct PlanOutput {
     /// The release that has the traffic.
     pub live: Option<ReleaseNumber>,
     pub live_version: Option<Version>,
-    /// Fleets to shed when the new one is live: the live one, and what earlier executions left.
+    /// Fleets to shed when the new one is live, or none is any more: the live one, and what earlier executions left.
     pub retire: Vec<ReleaseNumber>,
     /// How many instances the new fleet starts with.
     pub capacity: u32,
@@ -196,6 +199,8 @@ pub enum PlanStatus {
     Superseded,
     /// There is nothing to deploy again, or it is not the time for it.
     Skipped,
+    /// Not a deploy: take the app out of the environment.
+    Remove,
     /// Not a deploy: put things in order.
     Recover,
 }
@@ -303,8 +308,21 @@ pub enum ShiftTrafficInput {
         #[serde(flatten)]
         context: Context,
     },
+    /// No release is live any more.
+    Remove(RemoveInput),
     /// The traffic stays with, or goes back to, the release that had it.
     RollBack(RollBackInput),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoveInput {
+    #[serde(flatten)]
+    pub place: Place,
+    /// The release that has the traffic.
+    pub live: Option<ReleaseNumber>,
+    pub token: LockToken,
+    pub execution: Execution,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -318,17 +336,24 @@ pub struct RollBackInput {
     /// The ARN of the execution that is put in order, if this is a recovery.
     #[serde(default)]
     pub recovers: Option<String>,
+    /// Whether it is a removal that is given up or put in order.
+    #[serde(default)]
+    pub removal: bool,
     pub now: Timestamp,
     /// What led there.
     pub why: Why,
 }
 
 impl RollBackInput {
-    /// The release that the outcome is about. A recovery that failed in Plan was not told it; but what has been made
+    /// The ARN of the execution that the outcome is about.
+    pub fn whose(&self) -> &str {
+        self.recovers.as_ref().unwrap_or(&self.execution.arn)
+    }
+
+    /// The release that the outcome is about: of a removal none. A recovery that failed in Plan was not told it; but what has been made
     /// live by the execution that it puts in order is that one's.
     pub fn subject(&self, live: Option<&Live>) -> Option<ReleaseNumber> {
-        let whose = self.recovers.as_ref().unwrap_or(&self.execution.arn);
-        let made_live = live.filter(|live| live.execution == *whose);
+        let made_live = live.filter(|live| live.execution == self.whose() && !self.removal);
         self.release.or(made_live.map(|live| live.release))
     }
 }
@@ -361,6 +386,7 @@ pub enum ShiftTrafficOutput {
         reason: String,
     },
     Committed,
+    Removed,
     RolledBack {
         /// The release that the outcome is about, if there is one.
         release: Option<ReleaseNumber>,

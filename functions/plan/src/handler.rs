@@ -13,6 +13,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::lock::Purpose;
 use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::removal::{self, Removed};
 use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus, Replaces};
 use exuvia_core::{capacity, traffic};
 
@@ -28,11 +29,13 @@ pub struct Handler {
 struct Seen {
     /// The release that `live.json` names.
     committed: Option<ReleaseNumber>,
+    /// Where it names none: the last removal.
+    removed: Option<Removed>,
     /// The release that keeps the traffic until this deploy moves it.
     live: Option<Manifest>,
     /// Every release that has a fleet or a part of one, with its group's desired capacity.
     standing: BTreeMap<ReleaseNumber, Option<u32>>,
-    /// Manifests from the committed release on, in order.
+    /// Manifests from the committed release on, or from the one that was removed last, in order.
     newest: Vec<ReleaseNumber>,
 }
 
@@ -54,7 +57,11 @@ impl Handler {
             .await?;
         let seen = self.look(&place, &input.deploy).await?;
         if let Some(recovered) = &input.deploy.recovers {
-            let release = self.release_of(&place, &seen, &recovered.execution).await?;
+            let release = if input.deploy.removal {
+                None
+            } else {
+                self.release_of(&place, &seen, &recovered.execution).await?
+            };
             let key = recovered_key(&place, recovered.name());
             let note = Recovery {
                 by: input.execution.arn.clone(),
@@ -65,6 +72,9 @@ impl Handler {
             let mut output = seen.output(PlanStatus::Recover, release.as_ref(), 0, reason);
             output.replaces = self.replaces(release.as_ref(), &seen).await?;
             return Ok(output);
+        }
+        if input.deploy.removal {
+            return Ok(seen.removal(&place));
         }
         if let Some(reason) = overtaken(&input.deploy, &seen) {
             return Ok(seen.output(PlanStatus::Superseded, None, 0, reason));
@@ -136,8 +146,17 @@ impl Handler {
             .await?
             .map(|live| live.value.release);
         let standing = self.fleets.standing(place).await?;
+        let removed = match committed {
+            Some(_) => None,
+            None => self
+                .ledger
+                .removed(place)
+                .await?
+                .map(|removed| removed.value),
+        };
         // From the one before the committed on, so that the committed is among them.
-        let before = committed.and_then(|release| ReleaseNumber::try_from(release.get() - 1).ok());
+        let first = committed.or(removed.as_ref().map(|removed| removed.release));
+        let before = first.and_then(|release| ReleaseNumber::try_from(release.get() - 1).ok());
         let newest = self.ledger.releases_after(place, before).await?;
         let committed_manifest = match committed {
             Some(release) => self.ledger.find_manifest(place, release).await?,
@@ -177,6 +196,7 @@ impl Handler {
         };
         Ok(Seen {
             committed,
+            removed,
             live,
             standing,
             newest,
@@ -281,6 +301,21 @@ impl Handler {
 }
 
 impl Seen {
+    /// What there is to remove, if anything.
+    fn removal(&self, place: &Place) -> PlanOutput {
+        let live = self.live.as_ref().map(|live| live.release);
+        if self.committed.or(live).is_none() {
+            let reason = format!("Nothing is deployed in {place}, so there is nothing to remove");
+            return self.output(PlanStatus::Skipped, None, 0, reason);
+        }
+        let mut output = self.output(PlanStatus::Remove, None, 0, String::new());
+        // Even if its fleet is not listed.
+        output.retire.extend(self.committed.into_iter().chain(live));
+        output.retire.sort_unstable();
+        output.retire.dedup();
+        output
+    }
+
     fn output(
         &self,
         status: PlanStatus,
@@ -309,10 +344,13 @@ impl Seen {
     }
 }
 
-/// Why an upload's deploy is pointless: events come in any order, and a later upload is live already. A person
-/// who starts an execution means it.
+/// Why an upload's deploy is pointless: events come in any order, and a later upload is live already, or the app was
+/// removed since. A person who starts an execution means it.
 fn overtaken(deploy: &Deploy, seen: &Seen) -> Option<String> {
-    let (live, artifact) = (seen.live.as_ref()?, deploy.artifact.as_ref()?);
+    let Some(live) = &seen.live else {
+        return removal::overtakes(seen.removed.as_ref()?, deploy);
+    };
+    let artifact = deploy.artifact.as_ref()?;
     (deploy.automatic && live.artifact.uploaded_at > artifact.uploaded_at).then(|| {
         format!(
             "A later upload is live already: {} (release {})",

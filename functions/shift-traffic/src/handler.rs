@@ -12,9 +12,11 @@ use exuvia_core::health::{self, Status};
 use exuvia_core::lock::{Purpose, yields_to};
 use exuvia_core::manifest::{Live, Manifest};
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::notice;
+use exuvia_core::notice::{self, Kind};
+use exuvia_core::removal::{self, Progress, Removed};
 use exuvia_core::step::{
-    Context, Execution, LockToken, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
+    Context, Execution, LockToken, RemoveInput, RollBackInput, ShiftTrafficInput,
+    ShiftTrafficOutput,
 };
 use exuvia_core::{capacity, traffic};
 use jiff::Timestamp;
@@ -40,6 +42,7 @@ impl Handler {
         match input {
             ShiftTrafficInput::Shift { context, step } => self.shift(&context, step).await,
             ShiftTrafficInput::Commit { context } => self.commit(&context).await,
+            ShiftTrafficInput::Remove(input) => self.remove(&input).await,
             ShiftTrafficInput::RollBack(given_up) => self.roll_back(given_up).await,
         }
     }
@@ -173,6 +176,70 @@ impl Handler {
             .await
     }
 
+    /// First the ledger, then the rule: cut off in between, a recovery goes on forward. Before `live.json` is deleted it is
+    /// noted by whom, and once the rule is gone as well, that it is done.
+    async fn remove(&self, input: &RemoveInput) -> Result<ShiftTrafficOutput, StepError> {
+        let RemoveInput {
+            place, execution, ..
+        } = input;
+        let found = self.ledger.removed(place).await?;
+        let read = found.as_ref().map(|found| found.etag.clone());
+        let mine = found.filter(|found| found.value.execution == execution.arn);
+        match self.ledger.check_lock(place, execution, &input.token).await {
+            // Run again after it had given the lock back.
+            Err(StepError::LockLost { .. })
+                if mine.as_ref().is_some_and(|mine| mine.value.done) =>
+            {
+                return Ok(ShiftTrafficOutput::Removed);
+            }
+            checked => checked?,
+        }
+        let live = self.ledger.live(place).await?;
+        let noted = match mine {
+            Some(mine) => mine,
+            None => {
+                let committed = live.as_ref().map(|live| live.value.release);
+                let release = committed
+                    .or(input.live)
+                    .ok_or_else(|| StepError::Unreadable {
+                        what: "the step's input".to_owned(),
+                        problem: format!("nothing is live in {place}"),
+                    })?;
+                let removed = Removed {
+                    release,
+                    execution: execution.arn.clone(),
+                    since: execution.start_time,
+                    done: false,
+                };
+                self.ledger
+                    .note_removed(place, read.as_deref(), removed)
+                    .await?
+            }
+        };
+        if let Some(live) = live {
+            self.ledger.delete_live(place, &live.etag).await?;
+        }
+        let manifest = self.ledger.manifest(place, noted.value.release).await?;
+        let listener = &manifest.target.listener_arn;
+        if let Some(rule) = self.listeners.find(listener, place).await? {
+            self.listeners.delete(&rule).await?;
+        }
+        self.note_done(place, noted).await?;
+        self.ledger.release_lock(place, &input.token).await?;
+        Ok(ShiftTrafficOutput::Removed)
+    }
+
+    async fn note_done(&self, place: &Place, noted: Tagged<Removed>) -> Result<(), StepError> {
+        let done = Removed {
+            done: true,
+            ..noted.value
+        };
+        self.ledger
+            .note_removed(place, Some(&noted.etag), done)
+            .await
+            .map(drop)
+    }
+
     async fn roll_back(&self, given_up: RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
         let place = &given_up.place;
         let Some(token) = self.hold_lock(&given_up).await? else {
@@ -182,8 +249,11 @@ impl Handler {
         let record = self.ledger.live(place).await?;
         let committed = record.as_ref().map(|record| record.value.release);
         let subject = given_up.subject(record.as_ref().map(|record| &record.value));
+        let (noted, progress) = self.removal(&given_up, record.as_ref()).await?;
+        let removed = noted.as_ref().map(|noted| noted.value.release);
         // Any manifest of the place tells its listener: a target that moved to another is refused while one is live.
         let known = committed
+            .or(removed)
             .or(given_up.release)
             .or(standing.keys().next_back().copied());
         let manifest = match known {
@@ -203,7 +273,10 @@ impl Handler {
             .map(|rule| rule.weights.clone())
             .unwrap_or_default();
         let stands = |release| standing.get(&release).is_some_and(Option::is_some);
-        let keeper = traffic::keeper(committed, &weights, stands, given_up.release);
+        let keeper = match progress {
+            Progress::Begun => None,
+            _ => traffic::keeper(committed, &weights, stands, given_up.release),
+        };
         if let Some(keeper) = keeper {
             let kept = self.ledger.manifest(place, keeper).await?;
             let target_group = self.fleets.target_group_of(place, keeper).await?;
@@ -225,13 +298,34 @@ impl Handler {
         } else if let Some(rule) = &rule {
             self.listeners.delete(rule).await?;
         }
+        if let (Progress::Begun, Some(noted)) = (progress, noted) {
+            self.note_done(place, noted).await?;
+        }
         self.ledger.release_lock(place, &token).await?;
         Ok(ShiftTrafficOutput::RolledBack {
             release: subject,
             live: keeper,
-            retire: all_but(keeper, standing.into_keys(), given_up.release),
-            ending: notice::ending(&given_up.why, subject, keeper),
+            retire: all_but(keeper, standing.into_keys(), given_up.release.or(removed)),
+            ending: ending(&given_up, progress, subject, keeper),
         })
+    }
+
+    /// The record of the removal that is given up or put in order, if it has begun, and how far it has come.
+    async fn removal(
+        &self,
+        given_up: &RollBackInput,
+        live: Option<&Tagged<Live>>,
+    ) -> Result<(Option<Tagged<Removed>>, Progress), StepError> {
+        if !given_up.removal {
+            return Ok((None, Progress::NotBegun));
+        }
+        let noted = self.ledger.removed(&given_up.place).await?;
+        let progress = removal::progress(
+            noted.as_ref().map(|noted| &noted.value),
+            given_up.whose(),
+            live.map(|live| &live.value),
+        );
+        Ok((noted.filter(|_| progress != Progress::NotBegun), progress))
     }
 
     /// The token of the lock, if this execution holds it. A lock that nobody holds (an earlier try gave it back, or a
@@ -256,17 +350,35 @@ impl Handler {
         let standing = self.fleets.standing(&given_up.place).await?;
         let record = self.ledger.live(&given_up.place).await?;
         let subject = given_up.subject(record.as_ref().map(|record| &record.value));
+        let (noted, progress) = self.removal(given_up, record.as_ref()).await?;
+        // What a removal that was cut off has left of the rule is the other's business as well.
+        let noted = noted.filter(|noted| noted.value.done);
+        let progress = noted.as_ref().map_or(Progress::NotBegun, |_| progress);
         let live = record.map(|record| record.value.release);
+        let newest = given_up.release.or(noted.map(|noted| noted.value.release));
         let older = standing
             .into_keys()
-            .filter(|release| Some(*release) <= given_up.release);
-        let retire = all_but(live, older, given_up.release);
+            .filter(|release| Some(*release) <= newest);
+        let retire = all_but(live, older, newest);
         Ok(ShiftTrafficOutput::RolledBack {
             release: subject,
             live,
             retire,
-            ending: notice::ending(&given_up.why, subject, live),
+            ending: ending(given_up, progress, subject, live),
         })
+    }
+}
+
+fn ending(
+    given_up: &RollBackInput,
+    progress: Progress,
+    subject: Option<ReleaseNumber>,
+    live: Option<ReleaseNumber>,
+) -> Kind {
+    if given_up.removal {
+        notice::ending_of_removal(&given_up.why, progress, live)
+    } else {
+        notice::ending(&given_up.why, subject, live)
     }
 }
 

@@ -43,6 +43,7 @@ impl Handler {
             app: place.app.clone(),
             environment: place.environment.clone(),
             purpose: Purpose::Deploy,
+            removal: false,
             version: None,
             artifact: None,
             config: None,
@@ -54,7 +55,14 @@ impl Handler {
         };
         if let Source::Recovery { execution } = source {
             deploy.purpose = Purpose::Recovery;
-            deploy.recovers = Some(self.cut_off(&place, execution, &input.execution).await?);
+            let (recovered, removal) = self.cut_off(&place, execution, &input.execution).await?;
+            deploy.recovers = Some(recovered);
+            deploy.removal = removal;
+            return Ok(deploy);
+        }
+        // What there is to remove is told when the lock is had; even the target may be gone already.
+        if source == Source::Removal {
+            deploy.removal = true;
             return Ok(deploy);
         }
         let target = self.targets.get(&place).await?;
@@ -108,7 +116,7 @@ impl Handler {
                 deploy.since = RENEWAL_SINCE;
                 return Ok(deploy);
             }
-            Source::Recovery { .. } => {}
+            Source::Removal | Source::Recovery { .. } => {}
         }
         deploy.config = self.newest_config(&place).await?;
         if let (true, Purpose::Refresh, Some(config)) =
@@ -146,13 +154,14 @@ impl Handler {
         }
     }
 
-    /// The execution that a recovery is asked for: it must have ended, and have been about this place.
+    /// The execution that a recovery is asked for, and whether it was a removal: it must have ended, and have been about
+    /// this place.
     async fn cut_off(
         &self,
         place: &Place,
         execution: String,
         asked_by: &Execution,
-    ) -> Result<Recovered, StepError> {
+    ) -> Result<(Recovered, bool), StepError> {
         let wrong = |problem: &str| {
             InvalidRequest(format!(
                 "recover names the execution {execution}, which {problem}"
@@ -169,10 +178,14 @@ impl Handler {
         if input.as_ref().and_then(Request::place_of).as_ref() != Some(place) {
             return Err(wrong(&format!("was not about {place}")).into());
         }
-        Ok(Recovered {
+        let request = input.as_ref().map(Request::parse);
+        let removal = request
+            .is_some_and(|request| request.is_ok_and(|request| request.source == Source::Removal));
+        let recovered = Recovered {
             execution,
             status: described.status,
             cause: described.cause.or(described.error),
-        })
+        };
+        Ok((recovered, removal))
     }
 }

@@ -64,7 +64,11 @@ pub fn before(
         "SetRulePriorities",
     ]
     .contains(&operation)
-        || (call.service == "s3" && is_change(call) && call.about.ends_with("/live.json"));
+        || (call.service == "s3"
+            && is_change(call)
+            && ["/live.json", "/removed.json"]
+                .iter()
+                .any(|record| call.about.ends_with(record)));
     let is_of_group = call.service == "autoscaling" && is_change(call);
     let live_group = is_of_group
         .then(|| group_that_serves(estate, call))

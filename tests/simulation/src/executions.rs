@@ -55,6 +55,12 @@ impl Execution {
         self.who.starts_with('r')
     }
 
+    /// Whether somebody asked it to remove the app.
+    pub fn is_removal(&self) -> bool {
+        let input = serde_json::from_str::<Value>(&self.input);
+        input.is_ok_and(|input| input["operation"] == "remove")
+    }
+
     /// Whether it builds, or puts a build in order; else it is a deploy's.
     pub fn is_build(&self) -> bool {
         self.state_machine == BUILD_STATE_MACHINE

@@ -62,6 +62,7 @@ fn at_entries() -> Vec<Action> {
         Action::Start("live".to_owned()),
         Action::Start("1".to_owned()),
         Action::Renew(0),
+        Action::Remove,
         Action::RepeatEvent,
         Action::KillInstances(1),
         Action::KillNewInstances(1),

@@ -87,6 +87,8 @@ pub enum Action {
     Start(String),
     /// A renewal comes by its schedule: what is live has run for so many hours at least.
     Renew(u32),
+    /// A person starts an execution that removes the app.
+    Remove,
     /// The event of the newest upload is delivered once more.
     RepeatEvent,
     /// The event of the first execution that ended badly is delivered once more.
@@ -302,6 +304,7 @@ impl fmt::Display for Action {
             Self::Source(behaviour) => write!(f, "source:{behaviour}"),
             Self::Config(settings) => write!(f, "config:{settings}"),
             Self::Start(what) => write!(f, "start:{what}"),
+            Self::Remove => f.write_str("remove"),
             Self::Renew(hours) => write!(f, "renew:{hours}"),
             Self::RepeatEvent => f.write_str("repeat-event"),
             Self::RepeatStatusEvent => f.write_str("repeat-status-event"),
@@ -354,6 +357,7 @@ impl FromStr for Action {
             "source" => Self::Source(rest.to_owned()),
             "config" => Self::Config(rest.to_owned()),
             "start" => Self::Start(rest.to_owned()),
+            "remove" => Self::Remove,
             "renew" => Self::Renew(number()?),
             "repeat-event" => Self::RepeatEvent,
             "repeat-status-event" => Self::RepeatStatusEvent,
@@ -429,7 +433,7 @@ mod tests {
         }
         for what in AT_CALLS
             .into_iter()
-            .chain([Action::Forge, Action::Renew(24)])
+            .chain([Action::Forge, Action::Renew(24), Action::Remove])
         {
             assert_eq!(what.to_string().parse::<Action>().unwrap(), what);
         }

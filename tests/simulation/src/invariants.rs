@@ -3,6 +3,8 @@
 //! I1, I4, I7 and I9's half about instances are checked while a schedule runs: in [`crate::watch`], [`crate::audit`]
 //! and [`crate::machines`].
 
+mod removals;
+
 use std::collections::BTreeSet;
 
 use exuvia_cloud::model::{GroupState, Survey};
@@ -71,6 +73,7 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
     check.refusals_touch_nothing();
     check.outcomes_are_true();
     check.the_newest_upload_goes_first();
+    check.what_is_removed_stays_removed();
     if check.is_terminal() {
         check.one_release_has_the_traffic();
         check.nothing_is_left();
@@ -339,6 +342,11 @@ impl Check<'_> {
             let mut told = self.told.iter();
             told.any(|told| told.execution == execution.arn && told.kind == "superseded")
         };
+        // To a removal that a person has asked for later it may as well, whatever becomes of that.
+        let mut removals = self.executions().iter().filter(|one| one.is_removal());
+        if removals.any(|removal| Some(removal.started.as_second()) >= newest) {
+            return;
+        }
         let wrong: Vec<String> = self
             .executions()
             .iter()
@@ -386,6 +394,9 @@ impl Check<'_> {
                 return Some(format!("an image of it was uploaded: {is_built}"));
             }
             return says_nothing(told);
+        }
+        if execution.is_removal() {
+            return self.lie_of_a_removal(told, execution);
         }
         if told.kind == Kind::Succeeded.as_str() {
             let versions = self

@@ -10,6 +10,9 @@ use exuvia_simulation::mended::MENDED;
 use exuvia_simulation::proof::{Bench, Failing, Ground, Proof, grounds, prove};
 use exuvia_simulation::scenario::SCENARIOS;
 
+/// The scenarios in which each pair of faults is tried, and each recovery cut off as well.
+const CUT_OFF: [&str; 2] = ["replace", "remove"];
+
 /// Proves by simulation that a deploy never loses, leaks or lies.
 #[derive(Debug, Parser)]
 struct Options {
@@ -95,22 +98,21 @@ fn main() -> anyhow::Result<()> {
         &|index| single[index].clone(),
         single.len(),
     )?;
-    if let Some(ground) = grounds.get("replace") {
-        let pairs = every(pairs("replace", &ground.points), options.pairs);
-        part("pairs", &|index| pairs[index].clone(), pairs.len())?;
+    for name in CUT_OFF {
+        let Some(ground) = grounds.get(name) else {
+            continue;
+        };
+        let pairs = every(pairs(name, &ground.points), options.pairs);
+        let what = format!("pairs of {name}");
+        part(&what, &|index| pairs[index].clone(), pairs.len())?;
         let bench = Bench::new()?;
-        let cut_off = stops("replace", &ground.points)
-            .into_iter()
-            .flat_map(|stopped| {
-                let seen = bench.examine(ground, &stopped, false).outcome.seen;
-                of_recovery(&stopped, &seen.calls, &seen.entries)
-            });
+        let cut_off = stops(name, &ground.points).into_iter().flat_map(|stopped| {
+            let seen = bench.examine(ground, &stopped, false).outcome.seen;
+            of_recovery(&stopped, &seen.calls, &seen.entries)
+        });
         let cut_off = every(cut_off.collect(), options.pairs);
-        part(
-            "cut off recoveries",
-            &|index| cut_off[index].clone(),
-            cut_off.len(),
-        )?;
+        let what = format!("cut off recoveries of {name}");
+        part(&what, &|index| cut_off[index].clone(), cut_off.len())?;
     }
     let schedule = |index: usize| {
         let seed = options.seed + index as u64;

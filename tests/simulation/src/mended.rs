@@ -1,7 +1,7 @@
 //! Schedules that once showed a bug: they are run before all others, so that none comes back.
 
 /// Each line is what once went wrong, made as small as it gets, with what it showed.
-pub const MENDED: [(&str, &str); 22] = [
+pub const MENDED: [(&str, &str); 23] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -89,5 +89,9 @@ pub const MENDED: [(&str, &str); 22] = [
     (
         "a recovery is stopped, and so is the one after it",
         "replace seed=1 stop@d1/Bake#1 stop@r1/Roll_Back#1 stop@r2/Roll_Back#1",
+    ),
+    (
+        "the event of an upload comes when the app is removed already, and brings it back",
+        "remove-in-a-deploy seed=1 delay-event:120s@0s",
     ),
 ];

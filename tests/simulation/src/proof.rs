@@ -162,6 +162,7 @@ fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
         "renewal",
         "renewal-gives-way",
         "renewal-in-a-deploy",
+        "remove-in-a-deploy",
     ]
     .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {

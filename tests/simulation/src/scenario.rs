@@ -32,7 +32,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 19] = [
+pub const SCENARIOS: [Scenario; 23] = [
     Scenario {
         name: "first",
         before: &[],
@@ -166,11 +166,39 @@ pub const SCENARIOS: [Scenario; 19] = [
         outcomes: &["succeeded", "skipped"],
         shifts: true,
     },
+    Scenario {
+        name: "remove",
+        before: &["upload:good"],
+        opening: &["remove@0s"],
+        outcomes: &["removed"],
+        shifts: false,
+    },
+    Scenario {
+        name: "remove-nothing",
+        before: &[],
+        opening: &["remove@0s"],
+        outcomes: &["skipped"],
+        shifts: false,
+    },
+    Scenario {
+        name: "remove-in-a-deploy",
+        before: &["upload:good"],
+        opening: &["upload:slow@0s", "remove@40s"],
+        outcomes: &["superseded", "removed"],
+        shifts: false,
+    },
+    Scenario {
+        name: "remove-then-deploy",
+        before: &["upload:good", "remove"],
+        opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
 ];
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 19] = SCENARIOS;
+        static ALL: [Scenario; 23] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 

@@ -52,6 +52,11 @@ impl State {
                 let name = format!("renewal-{}", self.estate.executions.len());
                 let _ = self.start(STATE_MACHINE, &name, &input.to_string());
             }
+            Action::Remove => {
+                let input = json!({ "app": "hello", "environment": "qa", "operation": "remove" });
+                let name = format!("console-{}", self.estate.executions.len());
+                let _ = self.start(STATE_MACHINE, &name, &input.to_string());
+            }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {
                     self.deeds.push(Deed::DeliverUpload(upload.clone()));

@@ -1,7 +1,8 @@
 //! I1 at every moment: the healthy targets that requests reach are never fewer than before the first event.
 //!
 //! What a deployer cannot help is allowed for, and no more: an instance that dies or falls ill by itself is missing
-//! until its group has replaced it, and a fleet that somebody scales in is smaller.
+//! until its group has replaced it, and a fleet that somebody scales in is smaller. Once an app is removed, as somebody
+//! asked, nothing has to be there, until a release is live again.
 
 use std::collections::BTreeMap;
 
@@ -54,6 +55,9 @@ impl Watch {
             return None;
         }
         let healthy = healthy(estate);
+        if estate.is_removed() {
+            self.floor = 0;
+        }
         if healthy > self.floor {
             self.floor = self.floor.max(healthy.min(self.grown(estate)));
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use exuvia_cloud::model::{Cloud, Effect};
 use exuvia_cloud::wire;
 use exuvia_core::fleet::FleetName;
-use exuvia_core::manifest::{Live, live_key};
+use exuvia_core::manifest::{Live, live_key, removed_key};
 use exuvia_core::name::Place;
+use exuvia_core::removal::Removed;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -65,12 +66,29 @@ pub struct Estate {
 impl Estate {
     /// The group of the release that `live.json` names.
     pub fn committed_group(&self) -> Option<String> {
-        let (app, environment) = PLACE.split_once('/')?;
-        let place = Place::new(app, environment).ok()?;
+        let place = place()?;
         let live = self.services.s3.get(LEDGER, &live_key(&place))?;
         let live: Live = serde_json::from_slice(live).ok()?;
         Some(FleetName::new(&place, live.release).to_string())
     }
+
+    /// Whether nothing is live because somebody asked for that.
+    pub fn is_removed(&self) -> bool {
+        let s3 = &self.services.s3;
+        let Some(place) = place() else { return false };
+        let removed = s3.get(LEDGER, &removed_key(&place));
+        let removed = removed.and_then(|body| serde_json::from_slice::<Removed>(body).ok());
+        let Some(removed) = removed.filter(|_| s3.get(LEDGER, &live_key(&place)).is_none()) else {
+            return false;
+        };
+        let mut executions = self.executions.iter();
+        executions.any(|one| one.arn == removed.execution && one.is_removal())
+    }
+}
+
+fn place() -> Option<Place> {
+    let (app, environment) = PLACE.split_once('/')?;
+    Place::new(app, environment).ok()
 }
 
 /// An object that was uploaded to the artifacts bucket.

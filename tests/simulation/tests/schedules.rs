@@ -96,15 +96,14 @@ fn a_part_of_all_schedules_violates_nothing() {
     let single = grounds
         .iter()
         .flat_map(|(name, ground)| singles(name, &ground.points));
-    let cut_off = every(stops("replace", replace), 5)
+    let stopped = ["replace", "remove"]
         .into_iter()
-        .flat_map(|stopped| {
-            let seen = bench
-                .examine(&grounds["replace"], &stopped, false)
-                .outcome
-                .seen;
-            of_recovery(&stopped, &seen.calls, &seen.entries)
-        });
+        .flat_map(|name| every(stops(name, &grounds[name].points), 5));
+    let cut_off = stopped.flat_map(|stopped| {
+        let ground = &grounds[&stopped.scenario];
+        let seen = bench.examine(ground, &stopped, false).outcome.seen;
+        of_recovery(&stopped, &seen.calls, &seen.entries)
+    });
     let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     let some = (0..80).map(|seed| {
         let name = names[usize::try_from(seed).unwrap() % names.len()];

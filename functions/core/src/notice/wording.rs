@@ -36,10 +36,12 @@ impl Wording {
         let whom = place
             .as_ref()
             .map_or_else(|| "an execution".to_owned(), ToString::to_string);
+        let removal = told.deploy.as_ref().is_some_and(|deploy| deploy.removal);
         let what = match (&told.version, told.release) {
             (Some(version), Some(release)) => format!("{version} (release {release})"),
             (Some(version), None) => version.to_string(),
             (None, Some(release)) => format!("release {release}"),
+            (None, None) if removal => "the removal".to_owned(),
             (None, None) => "the deploy".to_owned(),
         };
         let stays = match (&told.live_version, told.live) {
@@ -64,7 +66,11 @@ impl Wording {
         });
         let cut_off = cut_off.unwrap_or_default();
         let again = place.as_ref().map(|place| {
-            format!("Deploy what is live again with the input {{\"app\":\"{}\",\"environment\":\"{}\"}}", place.app, place.environment)
+            let Place { app, environment } = place;
+            if removal {
+                return format!("Remove it again with the input {{\"app\":\"{app}\",\"environment\":\"{environment}\",\"operation\":\"remove\"}}: that sheds what is left as well");
+            }
+            format!("Deploy what is live again with the input {{\"app\":\"{app}\",\"environment\":\"{environment}\"}}")
         });
         let settings = told
             .replaces
@@ -87,6 +93,36 @@ impl Wording {
             format!(" Release {release} had run for {age}.")
         });
         let (title, description, next_steps) = match told.kind {
+            Kind::Started if removal => (
+                format!("{whom}: removing the app"),
+                match (&told.live_version, told.live) {
+                    (Some(version), Some(release)) => {
+                        format!("{version} (release {release}) is about to lose its traffic, and is then shed.")
+                    }
+                    _ => "Nothing has the traffic; what is left of the app is shed.".to_owned(),
+                },
+                vec![],
+            ),
+            Kind::Removed => (
+                format!("{whom}: removed"),
+                {
+                    let was = match (&told.live_version, told.live) {
+                        (Some(version), Some(release)) => format!("{version} (release {release}) gets no requests any more; it"),
+                        _ => "Nothing is live any more; what was".to_owned(),
+                    };
+                    format!("{cut_off}{was} is being shed. Its releases and artifacts are kept.")
+                },
+                vec!["An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()],
+            ),
+            Kind::RolledBack if removal => (
+                format!("{whom}: the removal was given up"),
+                format!("{cut_off}{because}{stays}."),
+                if recovered.is_some() {
+                    vec![]
+                } else {
+                    vec!["Look at what it names, then start the execution again".to_owned()]
+                },
+            ),
             Kind::Started => (
                 format!("{whom}: deploying {what}"),
                 format!("{begins}Launching a new fleet. {stays} meanwhile.{settings}"),
@@ -126,7 +162,11 @@ impl Wording {
                 vec![],
             ),
             Kind::Skipped => (
-                format!("{whom}: nothing was deployed"),
+                if removal {
+                    format!("{whom}: nothing was removed")
+                } else {
+                    format!("{whom}: nothing was deployed")
+                },
                 because.trim_end().to_owned(),
                 vec![],
             ),

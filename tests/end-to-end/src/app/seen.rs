@@ -153,7 +153,8 @@ impl App {
         assert_eq!(weights, wanted, "weights");
 
         let ledger = setting("EXUVIA_LEDGER_BUCKET");
-        for name in ["lock.json", "waiting.json"] {
+        let pointer = live.is_empty().then_some("live.json");
+        for name in ["lock.json", "waiting.json"].into_iter().chain(pointer) {
             let head = self
                 .s3
                 .head_object()

@@ -8,6 +8,7 @@ mod forgeries;
 mod interruptions;
 mod meddling;
 mod refusals;
+mod removals;
 mod renewals;
 mod settings;
 mod stacks;
