@@ -408,18 +408,6 @@ mod tests {
                 "version and renew exclude each other",
             ),
             (
-                json!({"app":"hello","environment":"qa","operation":"delete"}),
-                "operation is \"delete\"; the only one is \"remove\"",
-            ),
-            (
-                json!({"app":"hello","environment":"qa","operation":true}),
-                "operation: invalid type: boolean",
-            ),
-            (
-                json!({"app":"hello","environment":"qa","operation":"remove","release":4}),
-                "release and operation exclude each other",
-            ),
-            (
                 json!({"app":"hello","environment":"qa","artifact":"x"}),
                 "artifact: invalid type",
             ),
@@ -448,6 +436,51 @@ mod tests {
                 "artifact.key \"x.zip\": the key has 1 parts",
             ),
         ] {
+            let error = Request::parse(&input).unwrap_err().to_string();
+            assert!(error.contains(says), "{input}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_only_operation_is_to_remove() {
+        for (more, says) in [
+            (
+                json!({"operation": "delete"}),
+                "operation is \"delete\"; the only one is \"remove\"",
+            ),
+            (
+                json!({"operation": "Remove"}),
+                "operation is \"Remove\"; the only one is \"remove\"",
+            ),
+            (
+                json!({"operation": true}),
+                "operation: invalid type: boolean",
+            ),
+            (
+                json!({"operation": "remove", "artifact": {"key": "hello/qa/v1.tar"}}),
+                "artifact and operation exclude each other",
+            ),
+            (
+                json!({"operation": "remove", "version": "v1"}),
+                "version and operation exclude each other",
+            ),
+            (
+                json!({"operation": "remove", "release": 4}),
+                "release and operation exclude each other",
+            ),
+            (
+                json!({"operation": "remove", "renew": {"olderThanHours": 1}}),
+                "renew and operation exclude each other",
+            ),
+            (
+                json!({"operation": "remove", "recover": "arn:aws:states:x"}),
+                "operation and recover exclude each other",
+            ),
+        ] {
+            let mut input = json!({"app": "hello", "environment": "qa"});
+            for (name, value) in more.as_object().unwrap() {
+                input[name] = value.clone();
+            }
             let error = Request::parse(&input).unwrap_err().to_string();
             assert!(error.contains(says), "{input}: {error}");
         }

@@ -195,26 +195,23 @@ impl Handler {
             checked => checked?,
         }
         let live = self.ledger.live(place).await?;
-        let noted = match mine {
-            Some(mine) => mine,
-            None => {
-                let committed = live.as_ref().map(|live| live.value.release);
-                let release = committed
-                    .or(input.live)
-                    .ok_or_else(|| StepError::Unreadable {
-                        what: "the step's input".to_owned(),
-                        problem: format!("nothing is live in {place}"),
-                    })?;
-                let removed = Removed {
-                    release,
-                    execution: execution.arn.clone(),
-                    since: execution.start_time,
-                    done: false,
-                };
-                self.ledger
-                    .note_removed(place, read.as_deref(), removed)
-                    .await?
-            }
+        let noted = if let Some(mine) = mine {
+            mine
+        } else {
+            let committed = live.as_ref().map(|live| live.value.release);
+            let nothing = || StepError::Unreadable {
+                what: "the step's input".to_owned(),
+                problem: format!("nothing is live in {place}"),
+            };
+            let removed = Removed {
+                release: committed.or(input.live).ok_or_else(nothing)?,
+                execution: execution.arn.clone(),
+                since: execution.start_time,
+                done: false,
+            };
+            self.ledger
+                .note_removed(place, read.as_deref(), removed)
+                .await?
         };
         if let Some(live) = live {
             self.ledger.delete_live(place, &live.etag).await?;

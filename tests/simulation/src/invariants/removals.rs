@@ -74,21 +74,20 @@ impl Check<'_> {
         });
         let by_another = by_others.iter().any(|(at, _)| *at >= execution.started);
         let is_gone = was_live && live_now.is_none() && !by_another;
-        let wrong = match told.kind.as_str() {
-            "removed" if stayed => Some("what was live stayed live"),
-            "removed" if is_back => Some("what was live is live"),
-            "removed" if by_it.is_empty() => Some("it has not removed the app"),
-            "removed" => None,
-            "rolledBack" | "superseded" | "skipped" | "rejected" if !by_it.is_empty() => {
-                Some("it has removed the app")
-            }
-            "rolledBack" | "superseded" | "skipped" | "rejected" if is_gone => {
-                Some("what was live is no more")
-            }
-            "skipped" if stayed => Some("there was something to remove"),
-            "rolledBack" | "superseded" | "skipped" | "rejected" => None,
-            _ => Some("no removal ends so"),
-        };
-        wrong.map(str::to_owned).or_else(|| says_nothing(told))
+        let kind = told.kind.as_str();
+        let is_told = kind == "removed";
+        let may_end_so = ["removed", "rolledBack", "superseded", "skipped", "rejected"];
+        let all = [
+            (!may_end_so.contains(&kind), "no removal ends so"),
+            (is_told && stayed, "what was live stayed live"),
+            (is_told && is_back, "what was live is live"),
+            (is_told && by_it.is_empty(), "it has not removed the app"),
+            (!is_told && !by_it.is_empty(), "it has removed the app"),
+            (!is_told && is_gone, "what was live is no more"),
+            (kind == "skipped" && stayed, "there was something to remove"),
+        ];
+        let mut wrong = all.into_iter().filter(|(is_so, _)| *is_so);
+        let wrong = wrong.next().map(|(_, what)| what.to_owned());
+        wrong.or_else(|| says_nothing(told))
     }
 }
