@@ -5,6 +5,7 @@
 //! {"app":"hello","environment":"qa","version":"3f2a1c"}
 //! {"app":"hello","environment":"qa","release":41}
 //! {"app":"hello","environment":"qa"}
+//! {"app":"hello","environment":"qa","version":"3f2a1c","strategy":{"type":"canary","percent":10,"holdSeconds":300,"bakeSeconds":60}}
 //! {"app":"hello","environment":"qa","renew":{"olderThanHours":24}}
 //! {"app":"hello","environment":"qa","operation":"remove"}
 //! ```
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::artifact::{ENDINGS, Upload, check_version};
 use crate::fleet::hex;
 use crate::name::{Place, ReleaseNumber, Version};
+use crate::target::Strategy;
 
 /// What a deploy is asked to put live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ const MOST_HOURS: u32 = 8_760;
 pub struct Request {
     pub place: Place,
     pub source: Source,
+    /// How the traffic is to move, where that is not as the target says.
+    pub strategy: Option<Strategy>,
 }
 
 /// What is wrong with an execution's input, by field.
@@ -82,6 +86,8 @@ struct Fields {
     release: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renew: Option<Renew>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strategy: Option<Strategy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +194,25 @@ impl Request {
         } else {
             Source::Live
         };
-        Ok(Self { place, source })
+        if let Some((field, problem)) = fields.strategy.as_ref().and_then(Strategy::problem) {
+            return Err(wrong(format!("{field} {problem}")));
+        }
+        let moves_by_itself = match source {
+            Source::Renewal(_) => Some("renew"),
+            Source::Removal => Some("operation"),
+            Source::Recovery { .. } => Some("recover"),
+            _ => None,
+        };
+        if let (Some(name), Some(_)) = (moves_by_itself, &fields.strategy) {
+            return Err(wrong(format!(
+                "{name} and strategy exclude each other; give one"
+            )));
+        }
+        Ok(Self {
+            place,
+            source,
+            strategy: fields.strategy,
+        })
     }
 
     /// The input that asks for this: what the trigger and the recovery start executions with.
@@ -200,6 +224,7 @@ impl Request {
             version: None,
             release: None,
             renew: None,
+            strategy: self.strategy.clone(),
             operation: None,
             recover: None,
         };
@@ -341,6 +366,8 @@ mod tests {
             json!({"app":"hello","environment":"qa","release":41}),
             json!({"app":"hello","environment":"qa"}),
             json!({"app":"hello","environment":"qa","renew":{"olderThanHours":24}}),
+            json!({"app":"hello","environment":"qa","version":"3f2a1c","strategy":{"type":"canary","percent":10,"holdSeconds":300,"bakeSeconds":60}}),
+            json!({"app":"hello","environment":"qa","strategy":{"type":"steps","steps":[{"weight":5,"holdSeconds":60},{"weight":100,"holdSeconds":60}]}}),
             json!({"app":"hello","environment":"qa","operation":"remove"}),
             json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
         ] {
@@ -406,6 +433,18 @@ mod tests {
             (
                 json!({"app":"hello","environment":"qa","renew":{"olderThanHours":1},"version":"a"}),
                 "version and renew exclude each other",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","strategy":{"type":"canary","percent":0,"holdSeconds":1,"bakeSeconds":1}}),
+                "strategy.percent is 0; use 1 to 99 percent",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","strategy":"canary"}),
+                "strategy: invalid type",
+            ),
+            (
+                json!({"app":"hello","environment":"qa","renew":{"olderThanHours":1},"strategy":{"type":"allAtOnce","bakeSeconds":1}}),
+                "renew and strategy exclude each other",
             ),
             (
                 json!({"app":"hello","environment":"qa","artifact":"x"}),

@@ -189,7 +189,7 @@ const MOST_STEPS: usize = 100;
 
 impl Strategy {
     /// The first thing that is wrong: the field below `strategy` and the problem with what would be right.
-    fn problem(&self) -> Option<(&'static str, String)> {
+    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         let percent = |field, value: u32| {
             (!(1..=99).contains(&value))
                 .then(|| (field, format!("is {value}; use 1 to 99 percent")))

@@ -117,14 +117,19 @@ struct Due {
 }
 
 fn recovery_of_deploy(input: &Value, execution: &str) -> Option<Due> {
-    let Request { place, source } = Request::parse(input).ok()?;
+    let Request { place, source, .. } = Request::parse(input).ok()?;
     let (execution, was_recovery) = match source {
         Source::Recovery { execution } => (execution, true),
         _ => (execution.to_owned(), false),
     };
     let source = Source::Recovery { execution };
     Some(Due {
-        input: Request { place, source }.to_input(),
+        input: Request {
+            place,
+            source,
+            strategy: None,
+        }
+        .to_input(),
         was_recovery,
     })
 }

@@ -93,11 +93,13 @@ impl Handler {
                     version,
                     version_id: version_id.clone(),
                 },
+                strategy: None,
             }
             .to_input(),
             Ok(Upload::Config { place }) => Request {
                 place,
                 source: Source::Live,
+                strategy: None,
             }
             .to_input(),
             // Validate refuses it where everybody looks, with a notice.

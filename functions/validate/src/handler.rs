@@ -38,7 +38,11 @@ impl Handler {
     }
 
     pub async fn handle(&self, input: ValidateInput) -> Result<Deploy, StepError> {
-        let Request { place, source } = Request::parse(&input.input)?;
+        let Request {
+            place,
+            source,
+            strategy,
+        } = Request::parse(&input.input)?;
         let mut deploy = Deploy {
             app: place.app.clone(),
             environment: place.environment.clone(),
@@ -65,7 +69,10 @@ impl Handler {
             deploy.removal = true;
             return Ok(deploy);
         }
-        let target = self.targets.get(&place).await?;
+        let mut target = self.targets.get(&place).await?;
+        if let Some(strategy) = strategy {
+            target.strategy = strategy;
+        }
         let architecture = target.architecture;
         deploy.target = Some(target);
         self.keys.check_enabled(&self.key_arn).await?;

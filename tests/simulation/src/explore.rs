@@ -63,6 +63,7 @@ fn at_entries() -> Vec<Action> {
         Action::Start("1".to_owned()),
         Action::Renew(0),
         Action::Remove,
+        Action::Strategy("canary".to_owned()),
         Action::RepeatEvent,
         Action::KillInstances(1),
         Action::KillNewInstances(1),

@@ -89,6 +89,8 @@ pub enum Action {
     Renew(u32),
     /// A person starts an execution that removes the app.
     Remove,
+    /// The app's stack is updated: from now on its target says that the traffic moves like this.
+    Strategy(String),
     /// The event of the newest upload is delivered once more.
     RepeatEvent,
     /// The event of the first execution that ended badly is delivered once more.
@@ -305,6 +307,7 @@ impl fmt::Display for Action {
             Self::Config(settings) => write!(f, "config:{settings}"),
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Remove => f.write_str("remove"),
+            Self::Strategy(name) => write!(f, "strategy:{name}"),
             Self::Renew(hours) => write!(f, "renew:{hours}"),
             Self::RepeatEvent => f.write_str("repeat-event"),
             Self::RepeatStatusEvent => f.write_str("repeat-status-event"),
@@ -358,6 +361,7 @@ impl FromStr for Action {
             "config" => Self::Config(rest.to_owned()),
             "start" => Self::Start(rest.to_owned()),
             "remove" => Self::Remove,
+            "strategy" => Self::Strategy(rest.to_owned()),
             "renew" => Self::Renew(number()?),
             "repeat-event" => Self::RepeatEvent,
             "repeat-status-event" => Self::RepeatStatusEvent,
@@ -434,6 +438,7 @@ mod tests {
         for what in AT_CALLS
             .into_iter()
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
+            .chain([Action::Strategy("canary".to_owned())])
         {
             assert_eq!(what.to_string().parse::<Action>().unwrap(), what);
         }

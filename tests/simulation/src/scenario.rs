@@ -32,7 +32,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 23] = [
+pub const SCENARIOS: [Scenario; 26] = [
     Scenario {
         name: "first",
         before: &[],
@@ -167,6 +167,27 @@ pub const SCENARIOS: [Scenario; 23] = [
         shifts: true,
     },
     Scenario {
+        name: "canary",
+        before: &["upload:good"],
+        opening: &["strategy:canary@0s", "upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "canary-falls-ill",
+        before: &["upload:good"],
+        opening: &["strategy:canary@0s", "upload:sick-later@0s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    Scenario {
+        name: "linear",
+        before: &["upload:good"],
+        opening: &["strategy:linear@0s", "upload:good@0s", "scale:+1@40s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
         name: "remove",
         before: &["upload:good"],
         opening: &["remove@0s"],
@@ -198,7 +219,7 @@ pub const SCENARIOS: [Scenario; 23] = [
 
 impl Scenario {
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Scenario; 23] = SCENARIOS;
+        static ALL: [Scenario; SCENARIOS.len()] = SCENARIOS;
         ALL.iter().find(|scenario| scenario.name == name)
     }
 
@@ -259,6 +280,26 @@ pub fn empty_estate() -> Estate {
     }
 }
 
+const BAKE: u32 = 30;
+
+/// How the traffic moves, by the names that schedules use.
+pub fn strategy(name: &str) -> Option<Strategy> {
+    match name {
+        "all-at-once" => Some(Strategy::AllAtOnce { bake_seconds: BAKE }),
+        "canary" => Some(Strategy::Canary {
+            percent: 10,
+            hold_seconds: 20,
+            bake_seconds: BAKE,
+        }),
+        "linear" => Some(Strategy::Linear {
+            percent: 40,
+            every_seconds: 20,
+            bake_seconds: BAKE,
+        }),
+        _ => None,
+    }
+}
+
 fn target(listener_arn: &str) -> Target {
     Target {
         listener_arn: listener_arn.to_owned(),
@@ -292,7 +333,7 @@ fn target(listener_arn: &str) -> Target {
             max: 6,
             initial: 3,
         },
-        strategy: Strategy::AllAtOnce { bake_seconds: 30 },
+        strategy: Strategy::AllAtOnce { bake_seconds: BAKE },
         timeouts: Timeouts {
             boot_seconds: 180,
             drain_seconds: 10,

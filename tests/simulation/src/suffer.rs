@@ -2,13 +2,14 @@
 
 use exuvia_cloud::wire::Service;
 use exuvia_core::build::METADATA_BUILD;
+use exuvia_core::target::Target;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::fault::Action;
 use crate::image::image;
 use crate::machines::{Behaviour, Built};
-use crate::scenario::PLACE;
+use crate::scenario::{self, PLACE};
 use crate::world::{ARTIFACTS, Deed, KEY, LEDGER, STATE_MACHINE, Services, State, Upload, later};
 
 impl State {
@@ -56,6 +57,17 @@ impl State {
                 let input = json!({ "app": "hello", "environment": "qa", "operation": "remove" });
                 let name = format!("console-{}", self.estate.executions.len());
                 let _ = self.start(STATE_MACHINE, &name, &input.to_string());
+            }
+            Action::Strategy(name) => {
+                let parameter = format!("/exuvia/{PLACE}");
+                let ssm = &mut self.estate.services.ssm;
+                let target = ssm.get(&parameter).unwrap_or_default();
+                let target: Result<Target, _> = serde_json::from_str(target);
+                if let (Ok(mut target), Some(strategy)) = (target, scenario::strategy(&name)) {
+                    target.strategy = strategy;
+                    let target = serde_json::to_string(&target).unwrap_or_default();
+                    ssm.put(&parameter, target, now);
+                }
             }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {
