@@ -11,6 +11,10 @@ An event that a function fails on is tried twice more by Lambda, a minute and th
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
+An event of S3 that EventBridge delivers names the object's version, and by it an uploader knows the execution that it
+starts. ministack leaves the version out.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
@@ -23,6 +27,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 
@@ -43,9 +48,10 @@ def main():
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
 
     from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, lambda_svc, stepfunctions
+    from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
+    name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
 
     from ministack import app
@@ -96,6 +102,32 @@ def retry_events(eventbridge, lambda_svc):
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
+
+
+def name_versions(s3, eventbridge):
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+    if "version_id" not in fire.__code__.co_varnames or "_dispatch_event" not in fire.__code__.co_names:
+        sys.exit(f"ministack {VERSION} is not as expected: s3._fire_s3_event does not dispatch events of versions")
+    # One event is fired by a thread of its own.
+    current = threading.local()
+
+    def fire_s3_event(*arguments, version_id=None, **options):
+        current.version_id = version_id
+        try:
+            fire(*arguments, version_id=version_id, **options)
+        finally:
+            current.version_id = None
+
+    def dispatch_event(event, *arguments, **options):
+        version_id = getattr(current, "version_id", None)
+        if version_id and event.get("Source") == "aws.s3":
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version_id
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *arguments, **options)
+
+    s3._fire_s3_event = fire_s3_event
+    eventbridge._dispatch_event = dispatch_event
 
 
 def name_exits(worker):

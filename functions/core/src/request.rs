@@ -224,7 +224,12 @@ pub fn input_for_unreadable_key(key: &str, version_id: Option<&str>) -> Value {
     serde_json::json!({ "artifact": artifact })
 }
 
-/// The name of the execution that an upload starts: the same for every delivery of its event.
+/// The name of the execution that an upload starts: the same for every delivery of its event, and known to whoever has
+/// uploaded: `upload-hello_qa_3f2a1c-` and a digest of the object's version.
+///
+/// No app or environment has an underscore in its name, and any other character that is neither a letter nor a digit
+/// becomes a hyphen. So the names of one place begin as those of no other do, and a policy can tell them apart
+/// (`UploaderPolicy` in `infra/app.yaml`). `infra/deploy-action/deploy.sh` makes the same name.
 ///
 /// Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers them for 90 days.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,6 +237,10 @@ pub struct UploadName(String);
 
 /// What the names of executions begin with that an upload started.
 const UPLOAD: &str = "upload-";
+/// Characters of a name that tell what was uploaded: the longest place with a slash behind it has 50.
+const READABLE: usize = 52;
+/// Hexadecimal digits of a name, which tell the uploads of one key apart.
+const DIGEST: usize = 20;
 
 impl UploadName {
     /// `which` tells the object's version: its version id.
@@ -242,10 +251,14 @@ impl UploadName {
             .find_map(|ending| key.strip_suffix(ending))
             .unwrap_or(key)
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(40)
+            .map(|c| match c {
+                '/' => '_',
+                c if c.is_ascii_alphanumeric() => c,
+                _ => '-',
+            })
+            .take(READABLE)
             .collect();
-        Self(format!("{UPLOAD}{readable}-{}", &hex(&digest)[..32]))
+        Self(format!("{UPLOAD}{readable}-{}", &hex(&digest)[..DIGEST]))
     }
 
     pub fn as_str(&self) -> &str {
@@ -425,10 +438,40 @@ mod tests {
     #[test]
     fn an_upload_names_its_execution_once() {
         let name = UploadName::of("b", "hello/qa/v1.tar.gz", "id1");
-        assert!(name.as_str().starts_with("upload-hello-qa-v1-"), "{name:?}");
+        // As infra/deploy-action/deploy.sh has it.
+        assert_eq!(name.as_str(), "upload-hello_qa_v1-2c93e1253ce81f11730e");
         assert_eq!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id1"));
         assert_ne!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id2"));
         assert!(UploadName::is_one(name.as_str()) && !UploadName::is_one("6b1f"));
+    }
+
+    #[test]
+    fn the_names_of_one_place_begin_as_those_of_no_other() {
+        let of_hello = |key: &str| {
+            let name = UploadName::of("b", key, "id");
+            name.as_str().starts_with("upload-hello_qa_")
+        };
+        for (key, ours) in [
+            ("hello/qa/v1.tar.gz", true),
+            ("hello/qa/config.env", true),
+            ("hello/qa/v1.src.tar.gz", true),
+            // Refused, but uploaded by who may upload for hello in qa.
+            ("hello/qa/more/v1.tar.gz", true),
+            ("hello-qa/v1/x.tar.gz", false),
+            ("hello/qa-v1/x.tar.gz", false),
+            ("hello_qa_v1.tar.gz", false),
+            ("hello_qa/x/v1.tar.gz", false),
+            ("hello/qa_x/v1.tar.gz", false),
+            ("hello//qa/v1.tar.gz", false),
+        ] {
+            assert_eq!(of_hello(key), ours, "{key}");
+        }
+        // However long they are, app and environment are told whole.
+        let (app, environment) = ("a".repeat(32), "e".repeat(16));
+        let name = UploadName::of("b", &format!("{app}/{environment}/3f2a1c.tar.gz"), "id");
+        let begins = format!("upload-{app}_{environment}_3f-");
+        assert!(name.as_str().starts_with(&begins), "{name:?}");
+        assert_eq!(name.as_str().len(), 80);
     }
 
     proptest! {
@@ -436,7 +479,7 @@ mod tests {
         fn names_are_what_step_functions_takes(key in ".*") {
             let name = UploadName::of("bucket", &key, "id");
             prop_assert!(name.as_str().len() <= 80);
-            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)));
         }
 
         #[test]

@@ -140,12 +140,16 @@ impl App {
             .trim_end_matches(".tar.zst")
             .trim_end_matches(".tar")
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(40)
+            .map(|c| match c {
+                '/' => '_',
+                c if c.is_ascii_alphanumeric() => c,
+                _ => '-',
+            })
+            .take(52)
             .collect();
         let prefix = format!("upload-{readable}-");
         self.next_execution(before, |name| {
-            name.starts_with(&prefix) && name.len() == prefix.len() + 32
+            name.starts_with(&prefix) && name.len() == prefix.len() + 20
         })
         .await
     }

@@ -41,8 +41,8 @@ impl App {
             .send()
             .await
             .unwrap();
-        let place = self.place.to_string().replace('/', "-");
-        let prefix = format!("upload-{place}-{version}-src-");
+        let place = self.place.to_string().replace('/', "_");
+        let prefix = format!("upload-{place}_{version}-src-");
         self.find_build(|arn| {
             let name = arn.rsplit(':').next().unwrap();
             !before.iter().any(|known| known == arn) && name.starts_with(&prefix)
