@@ -91,7 +91,7 @@ report() {
   if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
     {
       printf '### %s/%s: %s %s\n\n%s\n' "$EXUVIA_APP" "$EXUVIA_ENVIRONMENT" "$EXUVIA_VERSION" "$1" "$2"
-      if [[ -n ${3:-} ]]; then printf '\n%s\n' "$3" | tr -d '\r' | sed 's/^/    /'; fi
+      if [[ -n ${3:-} ]]; then echo && printf '%s\n' "$3" | tr -d '\r' | sed 's/^/    /'; fi
       if [[ -n ${console:-} ]]; then printf '\n[The execution in the console](%s)\n' "$console"; fi
     } >>"$GITHUB_STEP_SUMMARY"
   fi
@@ -179,8 +179,8 @@ trap 'say "exuvia: nobody waits any more; the deploy goes on: $console"; exit 13
 
 states() { aws stepfunctions "$@" --region "$region" --execution-arn "$execution" --output text 2>"$work/error"; }
 
-# Which states it has entered since the event $seen, but for those that only choose or wait.
-seen=0
+# Which states it has entered since the event $seen, but for those that only choose or wait, and each round of a loop once.
+seen=0 told='' before=''
 story() {
   local id name
   while read -r id name; do
@@ -188,9 +188,9 @@ story() {
     seen=$id
     last=$name
     case $name in
-      "${told:-}" | *'?' | 'Wait '*) continue ;;
+      "$told" | "$before" | *'?' | 'Wait '*) continue ;;
     esac
-    told=$name
+    before=$told told=$name
     printf '%4d:%02d  %s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)) "$name"
   done < <(states get-execution-history --no-include-execution-data --reverse-order --max-items 100 \
     --query "reverse(events[?stateEnteredEventDetails && id > \`$seen\`].[id, stateEnteredEventDetails.name])")
@@ -225,13 +225,16 @@ done
 
 # The last states may have been entered after the last look.
 story
-number() { sed -n 's/.*"release": *\([0-9][0-9]*\).*/\1/p' | head -n 1; }
+# The one that was planned, not the one that it replaces.
+number() { sed 's/"replaces": *{[^}]*}//' | sed -n 's/.*"release": *\([0-9][0-9]*\).*/\1/p' | head -n 1; }
+# What a function that failed has said, without the JSON around it.
+plain() { sed -e 's/^{"errorType": *"[^"]*", *"errorMessage": *"\(.*\)"}$/\1/' -e 's/\\"/"/g'; }
 release=$(states get-execution-history \
   --query "events[?stateExitedEventDetails.name=='Plan'].stateExitedEventDetails.output | [0]" | number) || release=''
 error='' cause=''
 if [[ $status == FAILED ]]; then
   error=$(states describe-execution --query error) || error=''
-  cause=$(states describe-execution --query cause) || cause=''
+  cause=$(states describe-execution --query cause | plain) || cause=''
 fi
 took="$(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
 what="$place: $EXUVIA_VERSION${release:+ (release $release)}"
