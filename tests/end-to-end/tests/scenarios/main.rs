@@ -10,3 +10,4 @@ mod meddling;
 mod refusals;
 mod renewals;
 mod settings;
+mod uploader;
