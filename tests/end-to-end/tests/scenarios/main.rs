@@ -5,6 +5,7 @@
 mod builds;
 mod deploys;
 mod forgeries;
+mod grants;
 mod interruptions;
 mod meddling;
 mod refusals;
