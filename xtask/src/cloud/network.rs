@@ -36,7 +36,7 @@ impl Network {
 /// The default VPC, and a load balancer in it whose listener answers 404 until there is a rule.
 pub(crate) async fn create(state: &State) -> Result<Network> {
     let ((vpc, subnets, security_group), ()) =
-        tokio::try_join!(default_vpc(state), put_ami(state))?;
+        tokio::try_join!(Box::pin(default_vpc(state)), put_ami(state))?;
     let client = aws_sdk_elasticloadbalancingv2::Client::new(&state.sdk());
     let made = client
         .create_load_balancer()
