@@ -216,7 +216,9 @@ while true; do
     esac
   fi
   if ((waited >= EXUVIA_TIMEOUT_SECONDS)); then
-    give_up unfinished "the deploy has not ended in $EXUVIA_TIMEOUT_SECONDS s; it goes on, and nobody waits any more"
+    # If it could not even be looked at, then why.
+    give_up unfinished "the deploy has not ended in $EXUVIA_TIMEOUT_SECONDS s; it goes on, and nobody waits any more" \
+      "$([[ -n $status ]] || cat "$work/error")"
   fi
   sleep "$EXUVIA_POLL_SECONDS"
 done
