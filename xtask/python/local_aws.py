@@ -12,8 +12,9 @@ An event that a function fails on is tried twice more by Lambda, a minute and th
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
-An event of S3 names the version of the object that it is about, as the bucket has versions. ministack says so to queues and
-functions, but not to EventBridge. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+An event of S3 that EventBridge delivers names the object's version, and by it an uploader knows the execution that it
+starts. ministack leaves the version out.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
@@ -22,12 +23,12 @@ Every name that is replaced is checked first: another release of ministack fails
 deploy that behaves strangely.
 """
 
-import contextvars
 import importlib.metadata
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 
@@ -51,7 +52,7 @@ def main():
     from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
     run_on_cloud_time(stepfunctions, s3, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
-    name_versions(eventbridge, s3)
+    name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
 
     from ministack import app
@@ -108,27 +109,27 @@ def retry_events(eventbridge, lambda_svc):
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
 
 
-def name_versions(eventbridge, s3):
-    fire, dispatch = getattr(s3, "_fire_s3_event", None), getattr(eventbridge, "_dispatch_event", None)
-    code = getattr(fire, "__code__", None)
-    if code is None or "version_id" not in code.co_varnames or "_dispatch_event" not in code.co_names or dispatch is None:
-        sys.exit(f"ministack {VERSION} is not as expected: s3._fire_s3_event does not hand version_id's event to "
-                 "eventbridge._dispatch_event")
-    version = contextvars.ContextVar("version", default=None)
+def name_versions(s3, eventbridge):
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+    if "version_id" not in fire.__code__.co_varnames or "_dispatch_event" not in fire.__code__.co_names:
+        sys.exit(f"ministack {VERSION} is not as expected: s3._fire_s3_event does not dispatch events of versions")
+    # One event is fired by a thread of its own.
+    current = threading.local()
 
-    def fire_s3_event(*arguments, **named):
-        token = version.set(named.get("version_id"))
+    def fire_s3_event(*arguments, version_id=None, **options):
+        current.version_id = version_id
         try:
-            fire(*arguments, **named)
+            fire(*arguments, version_id=version_id, **options)
         finally:
-            version.reset(token)
+            current.version_id = None
 
-    def dispatch_event(event, *rest):
-        if version.get() and event["Source"] == "aws.s3":
+    def dispatch_event(event, *arguments, **options):
+        version_id = getattr(current, "version_id", None)
+        if version_id and event.get("Source") == "aws.s3":
             detail = json.loads(event["Detail"])
-            detail["object"]["version-id"] = version.get()
+            detail["object"]["version-id"] = version_id
             event = {**event, "Detail": json.dumps(detail)}
-        return dispatch(event, *rest)
+        return dispatch(event, *arguments, **options)
 
     s3._fire_s3_event = fire_s3_event
     eventbridge._dispatch_event = dispatch_event

@@ -179,7 +179,7 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
     --capabilities CAPABILITY_IAM --parameter-overrides App=shop Environment=qa HealthCheckPath=/health \
     Priority=100 HostNames=shop.qa.localhost ListenerArn="$EXUVIA_LISTENER_ARN" \
     VpcId="$EXUVIA_VPC_ID" Subnets="$EXUVIA_SUBNETS" AmiId="$EXUVIA_AMI_ID" \
-    Architecture={architecture}
+    LoadBalancerSecurityGroup="$EXUVIA_LOAD_BALANCER_SECURITY_GROUP" Architecture={architecture}
 
 {end}
   cargo xtask down                                 {logs}
@@ -257,6 +257,10 @@ pub(crate) fn environment(
         ("EXUVIA_LISTENER_ARN", network.listener_arn.clone()),
         ("EXUVIA_VPC_ID", network.vpc.clone()),
         ("EXUVIA_SUBNETS", network.subnets.join(",")),
+        (
+            "EXUVIA_LOAD_BALANCER_SECURITY_GROUP",
+            network.security_group.clone(),
+        ),
         ("EXUVIA_AMI_ID", network.ami_parameter.clone()),
         ("EXUVIA_SPEED", state.speed.to_string()),
     ]);

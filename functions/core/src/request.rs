@@ -268,22 +268,23 @@ pub fn input_for_unreadable_key(key: &str, version_id: Option<&str>) -> Value {
     serde_json::json!({ "artifact": artifact })
 }
 
-/// The name of the execution that an upload starts: the same for every delivery of its event.
+/// The name of the execution that an upload starts: the same for every delivery of its event, and known to whoever has
+/// uploaded: `upload-hello_qa_3f2a1c-` and a digest of the object's version.
 ///
-/// `upload-<app>_<environment>_<version>-<digest>`. Whoever uploads knows bucket, key and version id, and so the name;
-/// and as neither apps nor environments have underscores in their names, a policy can allow to follow the executions of
-/// one app in one environment (`upload-hello_qa_*`). Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers
-/// them for 90 days: <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
+/// No app or environment has an underscore in its name, and any other character that is neither a letter nor a digit
+/// becomes a hyphen. So the names of one place begin as those of no other do, and a policy can tell them apart
+/// (`UploaderPolicy` in `infra/app.yaml`). `infra/deploy-action/deploy.sh` makes the same name.
+///
+/// Step Functions takes 80 characters of `[0-9A-Za-z_-]` and remembers them for 90 days:
+/// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadName(String);
 
 /// What the names of executions begin with that an upload started.
 const UPLOAD: &str = "upload-";
-
-/// Characters of a name: the longest app and environment, what joins them, and two characters of the version.
+/// Characters of a name that tell what was uploaded: the longest place with a slash behind it has 50.
 const READABLE: usize = 52;
-
-/// Hexadecimal digits of a name: 80 bits, with which no two versions of objects will ever meet by chance.
+/// Hexadecimal digits of a name, which tell the uploads of one key apart.
 const DIGEST: usize = 20;
 
 impl UploadName {
@@ -542,15 +543,40 @@ mod tests {
     #[test]
     fn an_upload_names_its_execution_once() {
         let name = UploadName::of("b", "hello/qa/v1.tar.gz", "id1");
-        // Clients find it by the same rule: infra/deploy-action/deploy.sh.
+        // As infra/deploy-action/deploy.sh has it.
         assert_eq!(name.as_str(), "upload-hello_qa_v1-2c93e1253ce81f11730e");
-        let (app, environment) = ("a".repeat(32), "e".repeat(16));
-        let longest = UploadName::of("b", &format!("{app}/{environment}/v1.tar"), "id1");
-        let prefix = format!("upload-{app}_{environment}_v1-");
-        assert!(longest.as_str().starts_with(&prefix), "{longest:?}");
         assert_eq!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id1"));
         assert_ne!(name, UploadName::of("b", "hello/qa/v1.tar.gz", "id2"));
         assert!(UploadName::is_one(name.as_str()) && !UploadName::is_one("6b1f"));
+    }
+
+    #[test]
+    fn the_names_of_one_place_begin_as_those_of_no_other() {
+        let of_hello = |key: &str| {
+            let name = UploadName::of("b", key, "id");
+            name.as_str().starts_with("upload-hello_qa_")
+        };
+        for (key, ours) in [
+            ("hello/qa/v1.tar.gz", true),
+            ("hello/qa/config.env", true),
+            ("hello/qa/v1.src.tar.gz", true),
+            // Refused, but uploaded by who may upload for hello in qa.
+            ("hello/qa/more/v1.tar.gz", true),
+            ("hello-qa/v1/x.tar.gz", false),
+            ("hello/qa-v1/x.tar.gz", false),
+            ("hello_qa_v1.tar.gz", false),
+            ("hello_qa/x/v1.tar.gz", false),
+            ("hello/qa_x/v1.tar.gz", false),
+            ("hello//qa/v1.tar.gz", false),
+        ] {
+            assert_eq!(of_hello(key), ours, "{key}");
+        }
+        // However long they are, app and environment are told whole.
+        let (app, environment) = ("a".repeat(32), "e".repeat(16));
+        let name = UploadName::of("b", &format!("{app}/{environment}/3f2a1c.tar.gz"), "id");
+        let begins = format!("upload-{app}_{environment}_3f-");
+        assert!(name.as_str().starts_with(&begins), "{name:?}");
+        assert_eq!(name.as_str().len(), 80);
     }
 
     proptest! {
@@ -558,7 +584,7 @@ mod tests {
         fn names_are_what_step_functions_takes(key in ".*") {
             let name = UploadName::of("bucket", &key, "id");
             prop_assert!(name.as_str().len() <= 80);
-            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+            prop_assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)));
         }
 
         #[test]

@@ -391,6 +391,10 @@ async fn deploy_template(name: &str, more: &[&str]) {
         format!("ListenerArn={}", setting("EXUVIA_LISTENER_ARN")),
         format!("VpcId={}", setting("EXUVIA_VPC_ID")),
         format!("Subnets={}", setting("EXUVIA_SUBNETS")),
+        format!(
+            "LoadBalancerSecurityGroup={}",
+            setting("EXUVIA_LOAD_BALANCER_SECURITY_GROUP")
+        ),
         format!("AmiId={}", setting("EXUVIA_AMI_ID")),
         format!("Architecture={ARCHITECTURE}"),
     ];

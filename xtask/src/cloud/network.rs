@@ -16,6 +16,8 @@ const AMI_PARAMETER: &str = "/local/ami";
 pub(crate) struct Network {
     pub(crate) vpc: String,
     pub(crate) subnets: Vec<String>,
+    /// The load balancer's.
+    pub(crate) security_group: String,
     pub(crate) load_balancer_arn: String,
     pub(crate) listener_arn: String,
     /// The listener's: a real one on loopback.
@@ -33,12 +35,14 @@ impl Network {
 
 /// The default VPC, and a load balancer in it whose listener answers 404 until there is a rule.
 pub(crate) async fn create(state: &State) -> Result<Network> {
-    let ((vpc, subnets), ()) = tokio::try_join!(default_vpc(state), put_ami(state))?;
+    let ((vpc, subnets, security_group), ()) =
+        tokio::try_join!(Box::pin(default_vpc(state)), put_ami(state))?;
     let client = aws_sdk_elasticloadbalancingv2::Client::new(&state.sdk());
     let made = client
         .create_load_balancer()
         .name("local")
         .set_subnets(Some(subnets.clone()))
+        .security_groups(&security_group)
         .send()
         .await;
     let load_balancer_arn = made
@@ -78,6 +82,7 @@ pub(crate) async fn create(state: &State) -> Result<Network> {
     Ok(Network {
         vpc,
         subnets,
+        security_group,
         load_balancer_arn,
         listener_arn,
         port,
@@ -85,7 +90,8 @@ pub(crate) async fn create(state: &State) -> Result<Network> {
     })
 }
 
-async fn default_vpc(state: &State) -> Result<(String, Vec<String>)> {
+/// Its id, its subnets and its security group.
+async fn default_vpc(state: &State) -> Result<(String, Vec<String>, String)> {
     let vpc = [
         "ec2",
         "describe-vpcs",
@@ -106,11 +112,26 @@ async fn default_vpc(state: &State) -> Result<(String, Vec<String>)> {
         ]
         .concat(),
     );
-    let (vpc, subnets) = tokio::try_join!(
+    let group = [
+        "ec2",
+        "describe-security-groups",
+        "--filters",
+        "Name=group-name,Values=default",
+    ];
+    let group = state.aws(
+        &[
+            &group[..],
+            &["--query", "SecurityGroups[0].GroupId", "--output", "text"],
+        ]
+        .concat(),
+    );
+    let (vpc, subnets, group) = tokio::try_join!(
         process::output(vpc, "aws ec2 describe-vpcs"),
-        process::output(subnets, "aws ec2 describe-subnets")
+        process::output(subnets, "aws ec2 describe-subnets"),
+        process::output(group, "aws ec2 describe-security-groups")
     )?;
-    Ok((vpc, subnets.split_whitespace().map(str::to_owned).collect()))
+    let subnets = subnets.split_whitespace().map(str::to_owned).collect();
+    Ok((vpc, subnets, group.trim().to_owned()))
 }
 
 async fn put_ami(state: &State) -> Result<()> {

@@ -84,6 +84,7 @@ impl App {
             ("Priority", self.priority.to_string()),
             ("VpcId", network.vpc.clone()),
             ("Subnets", network.subnets.join(",")),
+            ("LoadBalancerSecurityGroup", network.security_group.clone()),
             ("Architecture", ARCHITECTURE.to_owned()),
             ("AmiId", network.ami_parameter.clone()),
             ("HealthCheckPath", "/health".to_owned()),

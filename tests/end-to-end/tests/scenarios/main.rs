@@ -5,6 +5,7 @@
 mod builds;
 mod deploys;
 mod forgeries;
+mod grants;
 mod interruptions;
 mod meddling;
 mod refusals;
@@ -12,3 +13,4 @@ mod removals;
 mod renewals;
 mod settings;
 mod stacks;
+mod uploader;
