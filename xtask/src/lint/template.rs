@@ -144,7 +144,7 @@ fn variables(source: &str) -> BTreeSet<&str> {
 }
 
 /// Actions that come with a call of another name.
-const IMPLIED: [&str; 10] = [
+const IMPLIED: [&str; 18] = [
     // GetObject of a version, and what makes an absent object or version a 404.
     "s3:GetObjectVersion",
     "s3:ListBucketVersions",
@@ -158,8 +158,16 @@ const IMPLIED: [&str; 10] = [
     "ec2:CreateTags",
     "iam:PassRole",
     "iam:CreateServiceLinkedRole",
-    // The workflow's own.
+    // The workflow's own: its steps, and its logs.
     "lambda:InvokeFunction",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
 ];
 
 /// Of all functions together: who may do what is for the end-to-end tests to show.
