@@ -100,13 +100,12 @@ fn watched(pipeline: &Value, functions: &[(String, String)]) -> Vec<String> {
 
 fn endings(pipeline: &Value, workflows: &[Workflow]) -> Vec<String> {
     let mut findings = Vec::new();
-    let mut check = |workflow: &str, state: &str, r#where: &str| {
+    let mut check = |workflow: &str, state: &str, id: &str| {
         let states = workflows.iter().find(|found| found.name == workflow);
         let kind = states.map(|found| &found.parsed["States"][state]["Type"]);
         if !kind.is_some_and(|kind| kind == "Fail" || kind == "Succeed") {
             findings.push(format!(
-                "{} names {state}, in which no execution of statemachine/{workflow}.asl.json ends",
-                r#where
+                "{id} names {state}, in which no execution of statemachine/{workflow}.asl.json ends",
             ));
         }
     };
