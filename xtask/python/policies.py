@@ -64,6 +64,12 @@ class Template:
             return self.resolve(inner[1])
         if name == "Fn::Join":
             return inner[0].join(self.resolve(inner[1]))
+        if name == "Fn::Split":
+            return self.resolve(inner[1]).split(inner[0])
+        if name == "Fn::Select":
+            # An example may have fewer parts than what it stands for.
+            parts = self.resolve(inner[1])
+            return parts[min(int(inner[0]), len(parts) - 1)]
         if name == "Fn::ImportValue":
             return self.exports[self.resolve(inner)]
         if name.startswith("Fn::"):

@@ -196,7 +196,7 @@ pub(super) fn zizmor(accepted: &Accepted) -> Result<Outcome> {
     let mut command = tool("zizmor");
     command
         .args(["--offline", "--quiet", "--no-progress", "--no-exit-codes"])
-        .args(["--format", "json", "--collect", "all"]);
+        .args(["--format=json", "--collect=all"]);
     command.args(&files);
     let findings = of_zizmor(&json(&mut command)?)?;
     Ok(accepted.apply(Scanner::Zizmor, &findings).into())
