@@ -13,7 +13,19 @@ use exuvia_simulation::proof::{Bench, Ground, grounds};
 use exuvia_simulation::scenario::SCENARIOS;
 
 /// Schedules in which something is called that is not called in a scenario as it is, nor in what was mended.
-const FURTHER: [&str; 0] = [];
+const FURTHER: [&str; 11] = [
+    "replace seed=1 scale:+1@d1/Announce_Start#1",
+    "replace seed=1 pause:6s@d1/Shift_Traffic#1.1 scale:+1@d1/Shift_Traffic#1",
+    "replace seed=1 pause:6s@d1/Shift_Traffic#1.1 upload:good@d1/Shift_Traffic#1",
+    "replace seed=1 priority:11@0s",
+    "rollback-in-bake seed=1 delete-rule@d1/Bake#1",
+    "rollback-at-boot seed=1 kill-after@d1/Roll_Back#1.13",
+    "replace seed=1 start:v1@300s",
+    "replace seed=1 upload-as:readme@0s",
+    "replace seed=1 upload-as:hello/9/v1.src.tar.gz@0s",
+    "build seed=1 stop@b1/Look#1",
+    "config-change seed=1 start:1@300s",
+];
 
 #[test]
 fn the_functions_call_what_is_written_down() {
