@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod external;
+mod privileges;
 mod template;
 mod workflow;
 
@@ -42,8 +43,6 @@ struct Sources {
     drawing: String,
     /// The directories of the functions, each with the text of its sources.
     functions: Vec<(String, String)>,
-    /// The sources of exuvia-aws, where every call to AWS is.
-    aws: String,
 }
 
 /// A template that launches instances, and the script that is their user data.
@@ -117,6 +116,7 @@ pub(crate) fn run() -> Result<()> {
             for (name, findings) in template::checks(&sources)
                 .into_iter()
                 .chain(workflow::checks(&sources))
+                .chain(privileges::checks(&sources))
             {
                 report(name, Ok(findings.into()));
             }
@@ -166,7 +166,6 @@ impl Sources {
             workflows: [workflow("deploy")?, workflow("build")?],
             drawing: text("statemachine/README.md").unwrap_or_default(),
             functions: functions()?,
-            aws: source(&tools::root().join("functions/aws/src"))?,
         })
     }
 }

@@ -507,7 +507,9 @@ impl Check<'_> {
             let mut rules = survey.rules.clone();
             if self.suffers(|action| matches!(action, Action::DeleteRule)) {
                 // What takes its place is another.
-                rules.iter_mut().for_each(|rule| rule.arn.clear());
+                for rule in &mut rules {
+                    rule.arn.clear();
+                }
             }
             Some((group, rules))
         };

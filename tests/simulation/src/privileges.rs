@@ -134,13 +134,15 @@ fn of_body(body: &Value, form: &str) -> String {
 fn tags(call: &Call, cloud: &mut Cloud) -> Option<BTreeSet<String>> {
     let form = &call.form;
     let ours = |key: &str| key.starts_with("exuvia:");
-    let is_ours = matches!(call.service.as_str(), "autoscaling" | "elasticloadbalancing");
+    let is_ours = matches!(
+        call.service.as_str(),
+        "autoscaling" | "elasticloadbalancing"
+    );
     if !is_ours || call.operation.starts_with("Describe") {
         return None;
     }
     if call.operation.starts_with("Create") && call.operation != "CreateOrUpdateTags" {
-        let given =
-            (1..).map_while(|n| wire::parameter(form, &format!("Tags.member.{n}.Key")));
+        let given = (1..).map_while(|n| wire::parameter(form, &format!("Tags.member.{n}.Key")));
         return Some(given.filter(|key| ours(key)).collect());
     }
     if call.service == "autoscaling" {
@@ -162,9 +164,12 @@ fn tags(call: &Call, cloud: &mut Cloud) -> Option<BTreeSet<String>> {
     Some(keys.filter(|key| ours(key)).collect())
 }
 
+/// Of each action on each resource the tags that were there every time.
+type Seen = BTreeMap<(String, String), Option<BTreeSet<String>>>;
+
 /// What each function was seen to need.
 #[derive(Clone, Debug, Default)]
-pub struct Needs(BTreeMap<String, BTreeMap<(String, String), Option<BTreeSet<String>>>>);
+pub struct Needs(BTreeMap<String, Seen>);
 
 impl Needs {
     pub fn add(&mut self, call: &CallMade) {
