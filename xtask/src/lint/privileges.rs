@@ -272,14 +272,9 @@ fn several(value: &Value) -> impl Iterator<Item = &Value> {
 /// A resource in the words of docs/privileges.md: a resource of the template by its name, another by what follows the
 /// account in its ARN.
 fn resource(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        _ => {
-            let named = [&value["Ref"], &value["Fn::GetAtt"][0], &value["Fn::Sub"]];
-            let named = named.iter().find_map(|name| name.as_str());
-            named.unwrap_or_default().to_owned()
-        }
-    };
+    let named = [&value["Ref"], &value["Fn::GetAtt"][0], &value["Fn::Sub"]];
+    let mut named = [value].into_iter().chain(named);
+    let text = named.find_map(Value::as_str).unwrap_or_default();
     let text = text
         .replace("${AWS::StackName}", "exuvia")
         .replace("${AWS::", "${")
