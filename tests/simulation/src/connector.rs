@@ -104,7 +104,7 @@ impl Invocation {
                 fault = Some(Action::ServerError);
             }
             state.seen.tried_again |= fault.is_some();
-            let privilege = Privilege::needed(&call, &request, &mut state.estate.cloud);
+            let privilege = Privilege::needed(&call, &request, &state.estate.cloud);
             state.seen.calls.push(call.made(self, number, privilege));
             let mut time = || Duration::from_micros(state.random.u64(3_000..40_000));
             (time(), time(), fault)

@@ -32,7 +32,7 @@ pub struct Privilege {
 
 impl Privilege {
     /// Of a call that is about to be made.
-    pub fn needed(call: &Call, request: &Request, cloud: &mut Cloud) -> Self {
+    pub fn needed(call: &Call, request: &Request, cloud: &Cloud) -> Self {
         let (action, resource) = match call.service.as_str() {
             "s3" => of_s3(call, request),
             "autoscaling" | "elasticloadbalancing" => {
@@ -131,7 +131,7 @@ fn of_body(body: &Value, form: &str) -> String {
 }
 
 /// The keys of our tags on what is created or changed.
-fn tags(call: &Call, cloud: &mut Cloud) -> Option<BTreeSet<String>> {
+fn tags(call: &Call, cloud: &Cloud) -> Option<BTreeSet<String>> {
     let form = &call.form;
     let ours = |key: &str| key.starts_with("exuvia:");
     let is_ours = matches!(
@@ -145,23 +145,12 @@ fn tags(call: &Call, cloud: &mut Cloud) -> Option<BTreeSet<String>> {
         let given = (1..).map_while(|n| wire::parameter(form, &format!("Tags.member.{n}.Key")));
         return Some(given.filter(|key| ours(key)).collect());
     }
-    if call.service == "autoscaling" {
-        let groups = cloud.survey().groups;
-        let group = groups.iter().find(|group| group.name == call.about)?;
-        return Some(group.tags.keys().filter(|key| ours(key)).cloned().collect());
-    }
-    let arn = match call.operation.as_str() {
+    let named = match call.operation.as_str() {
         "SetRulePriorities" => wire::parameter(form, "RulePriorities.member.1.RuleArn")?,
         _ => call.about.clone(),
     };
-    let describe = format!("Action=DescribeTags&Version=2015-12-01&ResourceArns.member.1={arn}");
-    let answer = wire::answer(cloud, wire::Service::ElasticLoadBalancing, &describe);
-    if answer.status != 200 {
-        return None;
-    }
-    let keys = answer.body.split("<Key>").skip(1);
-    let keys = keys.filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned()));
-    Some(keys.filter(|key| ours(key)).collect())
+    let (_, tags) = cloud.named(&named)?;
+    Some(tags.into_keys().filter(|key| ours(key)).collect())
 }
 
 /// Of each action on each resource the tags that were there every time.
