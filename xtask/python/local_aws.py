@@ -11,6 +11,8 @@ An event that a function fails on is tried twice more by Lambda, a minute and th
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
+What a role or a policy does not allow is refused (AUTH=true); authority.py has what that needs besides.
+
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
@@ -42,13 +44,17 @@ def main():
     os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = str(60 / speed)
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
 
-    from ministack.core import lambda_runtime
+    import authority
+    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import eventbridge, lambda_svc, stepfunctions
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
     name_exits(lambda_runtime.ProvidedWorker)
+    authority.add_condition_keys(iam_actions)
 
     from ministack import app
+    authority.trust_loopback(app, iam_evaluator)
+    authority.serve(app, authority.Iam())
     try:
         app.main()
     finally:

@@ -5,6 +5,7 @@ mod alarms;
 mod dependencies;
 mod external;
 mod scanners;
+mod privileges;
 mod template;
 mod workflow;
 
@@ -44,8 +45,6 @@ struct Sources {
     drawing: String,
     /// The directories of the functions, each with the text of its sources.
     functions: Vec<(String, String)>,
-    /// The sources of exuvia-aws, where every call to AWS is.
-    aws: String,
     /// All of docs/.
     documents: String,
 }
@@ -122,6 +121,7 @@ pub(crate) fn run() -> Result<()> {
                 .into_iter()
                 .chain(workflow::checks(&sources))
                 .chain(alarms::checks(&sources))
+                .chain(privileges::checks(&sources))
             {
                 report(name, Ok(findings.into()));
             }
@@ -185,7 +185,6 @@ impl Sources {
             workflows: [workflow("deploy")?, workflow("build")?],
             drawing: text("statemachine/README.md").unwrap_or_default(),
             functions: functions()?,
-            aws: source(&tools::root().join("functions/aws/src"))?,
             documents: source(&tools::root().join("docs"))?,
         })
     }

@@ -275,10 +275,14 @@ impl App {
         }
     }
 
+    /// The name of a release's group.
+    pub fn group(&self, release: u32) -> String {
+        FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string()
+    }
+
     /// Sets the live group's desired capacity, as a policy or a person would.
     pub async fn scale(&self, release: u32, desired: i32) {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         self.autoscaling
             .set_desired_capacity()
             .auto_scaling_group_name(name)
@@ -289,8 +293,7 @@ impl App {
     }
 
     pub async fn desired(&self, release: u32) -> i32 {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         let groups = self
             .autoscaling
             .describe_auto_scaling_groups()
@@ -310,8 +313,7 @@ impl App {
 
     /// Deletes a release's group with all its instances, as somebody might by mistake.
     pub async fn delete_group(&self, release: u32) {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         let delete = self
             .autoscaling
             .delete_auto_scaling_group()

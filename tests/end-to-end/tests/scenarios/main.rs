@@ -7,6 +7,7 @@ mod deploys;
 mod forgeries;
 mod interruptions;
 mod meddling;
+mod privileges;
 mod refusals;
 mod renewals;
 mod settings;
