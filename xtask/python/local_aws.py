@@ -16,6 +16,9 @@ What a role or a policy does not allow is refused (AUTH=true); authority.py has 
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
+Where a policy asks who calls (aws:PrincipalArn), AWS names the role of a session, with its path. ministack, where it enforces
+policies, names the session: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+
 Every name that is replaced is checked first: another release of ministack fails here, loudly, and not as a
 deploy that behaves strangely.
 """
@@ -51,6 +54,8 @@ def main():
     retry_events(eventbridge, lambda_svc)
     name_exits(lambda_runtime.ProvidedWorker)
     authority.add_condition_keys(iam_actions)
+
+    name_roles()
 
     from ministack import app
     authority.trust_loopback(app, iam_evaluator)
@@ -116,6 +121,26 @@ def name_exits(worker):
             raise
 
     worker._await_init = await_init
+
+
+def name_roles():
+    from ministack.core import iam_evaluator
+    from ministack.services import iam
+    inner = getattr(iam_evaluator, "_resolve_condition_key", None)
+    code = getattr(getattr(iam_evaluator, "_conditions_met", None), "__code__", None)
+    if inner is None or code is None or "_resolve_condition_key" not in code.co_names:
+        sys.exit(f"ministack {VERSION} is not as expected: iam_evaluator._conditions_met resolves no condition keys")
+    if not hasattr(iam_evaluator, "_role_name_from_assumed_arn"):
+        sys.exit(f"ministack {VERSION} is not as expected: it has no iam_evaluator._role_name_from_assumed_arn")
+
+    def resolve(key, context):
+        value = inner(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+            return value
+        role = iam._roles.get_scoped(context.principal_account, None, iam_evaluator._role_name_from_assumed_arn(value))
+        return role["Arn"] if role else value
+
+    iam_evaluator._resolve_condition_key = resolve
 
 
 if __name__ == "__main__":
