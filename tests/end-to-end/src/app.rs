@@ -55,9 +55,18 @@ impl App {
         deploy_template(name, parameters).await;
 
         let sqs = aws_sdk_sqs::Client::new(&config);
+        let topic = setting("EXUVIA_TOPIC_ARN");
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }]});
         let queue = sqs
             .create_queue()
             .queue_name(format!("notices-{name}"))
+            .attributes(
+                aws_sdk_sqs::types::QueueAttributeName::Policy,
+                policy.to_string(),
+            )
             .send()
             .await
             .unwrap();
@@ -73,7 +82,7 @@ impl App {
             &attributes.attributes().unwrap()[&aws_sdk_sqs::types::QueueAttributeName::QueueArn];
         aws_sdk_sns::Client::new(&config)
             .subscribe()
-            .topic_arn(setting("EXUVIA_TOPIC_ARN"))
+            .topic_arn(topic)
             .protocol("sqs")
             .endpoint(arn)
             .attributes("RawMessageDelivery", "true")
