@@ -16,8 +16,13 @@ An event of S3 that EventBridge delivers names the object's version, and by it a
 starts. ministack leaves the version out.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
+What a role or a policy does not allow is refused (AUTH=true); authority.py has what that needs besides.
+
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
+
+Where a policy asks who calls (aws:PrincipalArn), AWS names the role of a session, with its path. ministack, where it enforces
+policies, names the session: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 
 Every name that is replaced is checked first: another release of ministack fails here, loudly, and not as a
 deploy that behaves strangely.
@@ -48,14 +53,20 @@ def main():
     os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = str(60 / speed)
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
 
-    from ministack.core import lambda_runtime
+    import authority
+    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
     run_on_cloud_time(stepfunctions, s3, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
+    authority.add_condition_keys(iam_actions)
+
+    name_roles()
 
     from ministack import app
+    authority.trust_loopback(app, iam_evaluator)
+    authority.serve(app, authority.Iam())
     try:
         app.main()
     finally:
@@ -147,6 +158,26 @@ def name_exits(worker):
             raise
 
     worker._await_init = await_init
+
+
+def name_roles():
+    from ministack.core import iam_evaluator
+    from ministack.services import iam
+    inner = getattr(iam_evaluator, "_resolve_condition_key", None)
+    code = getattr(getattr(iam_evaluator, "_conditions_met", None), "__code__", None)
+    if inner is None or code is None or "_resolve_condition_key" not in code.co_names:
+        sys.exit(f"ministack {VERSION} is not as expected: iam_evaluator._conditions_met resolves no condition keys")
+    if not hasattr(iam_evaluator, "_role_name_from_assumed_arn"):
+        sys.exit(f"ministack {VERSION} is not as expected: it has no iam_evaluator._role_name_from_assumed_arn")
+
+    def resolve(key, context):
+        value = inner(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+            return value
+        role = iam._roles.get_scoped(context.principal_account, None, iam_evaluator._role_name_from_assumed_arn(value))
+        return role["Arn"] if role else value
+
+    iam_evaluator._resolve_condition_key = resolve
 
 
 if __name__ == "__main__":

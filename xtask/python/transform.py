@@ -43,6 +43,8 @@ def expand(template, folder):
 
 out = Path(sys.argv[1])
 out.mkdir(parents=True, exist_ok=True)
+for old in out.glob("*.template.json"):
+    old.unlink()
 for path in sorted((Path(__file__).resolve().parents[2] / "infra").glob("*.yaml")):
     source = path.read_text()
     template = yaml_parse(source)

@@ -1,8 +1,11 @@
 //! `cargo xtask lint`: one line for each check; what fails says what to change. The tools are pinned: Python's in
-//! `xtask/python/requirements.txt`, npm's in `xtask/node/package-lock.json`.
+//! `xtask/python/requirements.txt` and `scanners.txt`, npm's in `xtask/node/package-lock.json`.
 
+mod alarms;
 mod dependencies;
 mod external;
+mod scanners;
+mod privileges;
 mod template;
 mod workflow;
 
@@ -42,8 +45,8 @@ struct Sources {
     drawing: String,
     /// The directories of the functions, each with the text of its sources.
     functions: Vec<(String, String)>,
-    /// The sources of exuvia-aws, where every call to AWS is.
-    aws: String,
+    /// All of docs/.
+    documents: String,
 }
 
 /// A template that launches instances, and the script that is their user data.
@@ -62,7 +65,7 @@ struct Workflow {
     parsed: Value,
 }
 
-/// Needs the Python environment that [`tools::python`] makes.
+/// Needs the Python environments that [`tools::python`] and [`tools::scanners`] make.
 pub(crate) fn run() -> Result<()> {
     let mut wrong = 0;
     let mut report = |name: &str, outcome: Result<Outcome>| match outcome {
@@ -117,8 +120,24 @@ pub(crate) fn run() -> Result<()> {
             for (name, findings) in template::checks(&sources)
                 .into_iter()
                 .chain(workflow::checks(&sources))
+                .chain(alarms::checks(&sources))
+                .chain(privileges::checks(&sources))
             {
                 report(name, Ok(findings.into()));
+            }
+            match scanners::Accepted::read() {
+                Ok(accepted) => {
+                    report("checkov of the templates", scanners::checkov(&accepted));
+                    report(
+                        "parliament of the policies in the templates",
+                        scanners::parliament(&accepted),
+                    );
+                    report(
+                        "zizmor of the workflows for GitHub",
+                        scanners::zizmor(&accepted),
+                    );
+                }
+                Err(error) => report("scanners", Err(error)),
             }
         }
         Err(error) => report("templates and workflows", Err(error)),
@@ -166,7 +185,7 @@ impl Sources {
             workflows: [workflow("deploy")?, workflow("build")?],
             drawing: text("statemachine/README.md").unwrap_or_default(),
             functions: functions()?,
-            aws: source(&tools::root().join("functions/aws/src"))?,
+            documents: source(&tools::root().join("docs"))?,
         })
     }
 }

@@ -118,6 +118,7 @@ fn interruptible<T: Termination>(work: impl Future<Output = Result<T>>) -> Resul
 
 async fn lint(ui: &Ui) -> Result<()> {
     tools::python(ui).await?;
+    tools::scanners(ui).await?;
     tokio::task::spawn_blocking(lint::run).await?
 }
 

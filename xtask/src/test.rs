@@ -75,6 +75,7 @@ async fn all(ui: &Ui) -> Result<Counts> {
 
     heading(ui, "Lint");
     tools::python(ui).await?;
+    tools::scanners(ui).await?;
     let linted = tokio::task::spawn_blocking(lint::run).await?;
     total.add(report(ui, "lint", &linted));
 

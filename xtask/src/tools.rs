@@ -1,4 +1,4 @@
-//! What this needs besides Rust, and how it gets it: Python tools, pinned, in `.local/python`.
+//! What this needs besides Rust, and how it gets it: Python tools, pinned, in `.local/python` and `.local/scanners`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,24 @@ use sha2::{Digest as _, Sha256};
 use crate::process;
 use crate::ui::Ui;
 
-const REQUIREMENTS: &str = "xtask/python/requirements.txt";
+/// A Python environment below `.local`.
+struct Environment {
+    name: &'static str,
+    /// What it is made of.
+    requirements: &'static str,
+    holds: &'static str,
+}
+
+const PYTHON_TOOLS: Environment = Environment {
+    name: "python",
+    requirements: "xtask/python/requirements.txt",
+    holds: "the local AWS and the AWS CLI",
+};
+const SCANNERS: Environment = Environment {
+    name: "scanners",
+    requirements: "xtask/python/scanners.txt",
+    holds: "what looks for insecure settings",
+};
 /// The oldest that the pinned packages run on.
 const PYTHON: (u32, u32) = (3, 11);
 
@@ -27,6 +44,26 @@ pub(crate) fn local() -> PathBuf {
 /// A program of the Python environment.
 pub(crate) fn python_tool(name: &str) -> PathBuf {
     local().join("python/bin").join(name)
+}
+
+/// A program of the scanners' environment.
+pub(crate) fn scanner(name: &str) -> PathBuf {
+    local().join("scanners/bin").join(name)
+}
+
+/// The files in a directory whose names end so, in order.
+pub(crate) fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(end) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Says in one line what is missing on this machine.
@@ -78,13 +115,28 @@ pub(crate) async fn install_docker(ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-/// Makes the Python environment, unless it is there and made of the same requirements.
+/// Makes the Python environment of the local AWS and of most lints.
 pub(crate) async fn python(ui: &Ui) -> Result<()> {
-    let requirements = root().join(REQUIREMENTS);
+    environment(ui, &PYTHON_TOOLS).await
+}
+
+/// Makes the Python environment of the scanners.
+pub(crate) async fn scanners(ui: &Ui) -> Result<()> {
+    environment(ui, &SCANNERS).await
+}
+
+/// Makes it, unless it is there and made of the same requirements.
+async fn environment(ui: &Ui, environment: &Environment) -> Result<()> {
+    let Environment {
+        name,
+        requirements,
+        holds,
+    } = environment;
+    let requirements = root().join(requirements);
     let text = std::fs::read(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let wanted = format!("{:x?}", Sha256::digest(text).as_slice());
-    let directory = local().join("python");
+    let directory = local().join(name);
     let stamp = directory.join("requirements.sha256");
     if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(());
@@ -93,7 +145,7 @@ pub(crate) async fn python(ui: &Ui) -> Result<()> {
     check_python().await?;
     let step = ui.step(
         "Tools",
-        "installing the local AWS and the AWS CLI into .local/python",
+        &format!("installing {holds} into .local/{name}"),
         Some("about a minute, once"),
     );
     match std::fs::remove_dir_all(&directory) {
@@ -108,7 +160,7 @@ pub(crate) async fn python(ui: &Ui) -> Result<()> {
         "Python environments cannot be made: install venv, for instance with `apt-get install python3-venv`",
     )?;
 
-    let mut pip = process::tied(python_tool("python"));
+    let mut pip = process::tied(directory.join("bin/python"));
     pip.args([
         "-m",
         "pip",
@@ -124,7 +176,7 @@ pub(crate) async fn python(ui: &Ui) -> Result<()> {
         .await
         .context("the Python tools cannot be installed: is PyPI reachable from here?")?;
     std::fs::write(&stamp, wanted)?;
-    step.done("Python tools are in .local/python");
+    step.done(&format!("Python tools are in .local/{name}"));
     Ok(())
 }
 

@@ -87,11 +87,12 @@ impl Builders {
     /// nothing remains. Not by force: that does not wait for the instance, which could go on uploading.
     pub async fn delete(&self, place: &Place, build: &BuildId) -> Result<Remains, StepError> {
         let name = group_name(place, build);
-        if let Some(group) = find(&self.0, &name).await? {
+        let group = find(&self.0, &name).await?;
+        if let Some(group) = &group {
             if group.status().is_some() {
                 return Ok(Remains::Something(format!("group {name} is being deleted")));
             }
-            check_is_ours(&group, place, build)?;
+            check_is_ours(group, place, build)?;
             if (group.max_size(), group.desired_capacity()) != (Some(0), Some(0)) {
                 scale_to_nothing(&self.0, &name).await?;
             }
@@ -102,7 +103,7 @@ impl Builders {
             }
         }
         // Even if it is not listed: one that was only just created may not be yet, and a delete is not fooled.
-        if delete_group(&self.0, &name).await? {
+        if delete_group(&self.0, &name, group.is_some()).await? {
             return Ok(Remains::Nothing);
         }
         Ok(Remains::Something(format!("group {name} is not empty yet")))

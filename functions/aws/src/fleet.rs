@@ -98,7 +98,8 @@ impl Fleets {
     /// group. To be called until nothing remains. The caller has made sure that no traffic reaches it.
     pub async fn shed(&self, place: &Place, release: ReleaseNumber) -> Result<Remains, StepError> {
         let name = FleetName::new(place, release);
-        if let Some(group) = self.group(&name).await? {
+        let group = self.group(&name).await?;
+        if let Some(group) = &group {
             if group.status().is_some() {
                 return Ok(Remains::Something(format!("group {name} is being deleted")));
             }
@@ -115,7 +116,7 @@ impl Fleets {
             }
         }
         // Even if no group was listed: one that was only just created may not be yet, and a delete is not fooled.
-        if !group::delete_group(&self.groups, &name.to_string()).await? {
+        if !group::delete_group(&self.groups, &name.to_string(), group.is_some()).await? {
             return Ok(Remains::Something(format!("group {name} is not empty yet")));
         }
         self.delete_target_group(&name.to_string()).await

@@ -105,8 +105,17 @@ fn scope(headers: &HeaderMap) -> Option<&str> {
     credential.split([',', ' ']).next()?.split('/').nth(3)
 }
 
+/// Whose request it is: the first part of that.
+fn access_key(headers: &HeaderMap) -> &str {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let credential = authorization.and_then(|value| value.split_once("Credential="));
+    let key = credential.and_then(|(_, credential)| credential.split('/').next());
+    key.unwrap_or_default()
+}
+
 async fn ours(service: Service, request: Request<Incoming>, runtime: &Runtime) -> Response<Body> {
-    let (Parts { uri, .. }, body) = request.into_parts();
+    let (Parts { uri, headers, .. }, body) = request.into_parts();
     let body = match whole(body).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
@@ -114,7 +123,7 @@ async fn ours(service: Service, request: Request<Incoming>, runtime: &Runtime) -
     // The protocol allows parameters in either place.
     let query = uri.query().unwrap_or_default();
     let form = format!("{query}&{}", String::from_utf8_lossy(&body));
-    let Answer { status, body } = runtime.answer(service, &form).await;
+    let Answer { status, body } = runtime.answer(access_key(&headers), service, &form).await;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     respond(status, "text/xml", body)
 }

@@ -8,6 +8,7 @@
 //! AWS.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod authority;
 pub mod balancer;
 pub mod clock;
 pub mod ec2;

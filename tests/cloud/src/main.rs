@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use exuvia_cloud::{
+    authority::Authority,
     balancer::Balancer,
     clock::Clock,
     ec2::Ec2,
@@ -126,7 +127,7 @@ async fn run(options: Options) -> Result<()> {
         options.state_dir,
         machines,
         Balancer::new(),
-        Ec2::at(&options.upstream),
+        (Ec2::at(&options.upstream), Authority::at(&options.upstream)),
         events,
     )
     .await?;

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tracing::{info, warn};
 
 use crate::{
+    authority::{self, Authority},
     balancer::Balancer,
     clock::Clock,
     ec2::{self, Ec2},
@@ -42,6 +43,7 @@ struct Inner {
     machines: Machines,
     balancer: Balancer,
     ec2: Ec2,
+    authority: Authority,
     /// Something changed, so something may be due earlier than thought.
     changed: Notify,
 }
@@ -88,7 +90,7 @@ impl Runtime {
         state_dir: PathBuf,
         machines: Machines,
         balancer: Balancer,
-        ec2: Ec2,
+        (ec2, authority): (Ec2, Authority),
         events: mpsc::UnboundedReceiver<instance::Event>,
     ) -> anyhow::Result<Self> {
         let open = replayed.open(clock.now());
@@ -104,6 +106,7 @@ impl Runtime {
             machines,
             balancer,
             ec2,
+            authority,
             changed: Notify::new(),
         }));
         runtime.reconcile(open, &replayed.running).await?;
@@ -144,7 +147,10 @@ impl Runtime {
     }
 
     /// Answers one request of AWS's query protocol. What it changes is in effect when this returns: routes as well.
-    pub async fn answer(&self, service: Service, body: &str) -> Answer {
+    pub async fn answer(&self, access_key: &str, service: Service, body: &str) -> Answer {
+        if let Err(error) = self.authorize(access_key, service, body).await {
+            return wire::refusal(service, &error);
+        }
         let subnets = match self.consult_ec2(body).await {
             Ok(subnets) => subnets,
             Err(error) => return wire::refusal(service, &error),
@@ -168,6 +174,18 @@ impl Runtime {
             Ok(()) => answer,
             Err(error) => failure(service, &format!("The load balancer: {error}")),
         }
+    }
+
+    /// Asked before anything else, as AWS does.
+    async fn authorize(&self, access_key: &str, service: Service, body: &str) -> Result<(), Error> {
+        if access_key == authority::ROOT {
+            return Ok(());
+        }
+        let asked = {
+            let mut state = self.0.state.lock().await;
+            authority::asked(service, body, state.cloud.at(self.0.clock.now()))
+        };
+        self.0.authority.authorize(access_key, &asked).await
     }
 
     /// What EC2 knows of the things of its own that a request names, or its refusal.

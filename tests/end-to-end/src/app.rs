@@ -55,9 +55,18 @@ impl App {
         deploy_template(name, parameters).await;
 
         let sqs = aws_sdk_sqs::Client::new(&config);
+        let topic = setting("EXUVIA_TOPIC_ARN");
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }]});
         let queue = sqs
             .create_queue()
             .queue_name(format!("notices-{name}"))
+            .attributes(
+                aws_sdk_sqs::types::QueueAttributeName::Policy,
+                policy.to_string(),
+            )
             .send()
             .await
             .unwrap();
@@ -73,7 +82,7 @@ impl App {
             &attributes.attributes().unwrap()[&aws_sdk_sqs::types::QueueAttributeName::QueueArn];
         aws_sdk_sns::Client::new(&config)
             .subscribe()
-            .topic_arn(setting("EXUVIA_TOPIC_ARN"))
+            .topic_arn(topic)
             .protocol("sqs")
             .endpoint(arn)
             .attributes("RawMessageDelivery", "true")
@@ -279,10 +288,14 @@ impl App {
         }
     }
 
+    /// The name of a release's group.
+    pub fn group(&self, release: u32) -> String {
+        FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string()
+    }
+
     /// Sets the live group's desired capacity, as a policy or a person would.
     pub async fn scale(&self, release: u32, desired: i32) {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         self.autoscaling
             .set_desired_capacity()
             .auto_scaling_group_name(name)
@@ -293,8 +306,7 @@ impl App {
     }
 
     pub async fn desired(&self, release: u32) -> i32 {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         let groups = self
             .autoscaling
             .describe_auto_scaling_groups()
@@ -314,8 +326,7 @@ impl App {
 
     /// Deletes a release's group with all its instances, as somebody might by mistake.
     pub async fn delete_group(&self, release: u32) {
-        let name =
-            FleetName::new(&self.place, ReleaseNumber::try_from(release).unwrap()).to_string();
+        let name = self.group(release);
         let delete = self
             .autoscaling
             .delete_auto_scaling_group()

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod client;
 pub mod execution;
+pub mod identity;
 pub mod image;
 
 use aws_config::{BehaviorVersion, SdkConfig};

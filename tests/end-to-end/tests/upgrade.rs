@@ -53,15 +53,7 @@ async fn with_functions_that_only_fail(app: &App, template: &Path) -> PathBuf {
     let code = code.finish().unwrap().into_inner();
 
     let text = fs::read_to_string(template).unwrap();
-    let uris = || {
-        text.lines()
-            .filter_map(|line| line.trim().strip_prefix("CodeUri: s3://"))
-    };
-    let (bucket, _) = uris()
-        .next()
-        .expect("functions, with code in S3")
-        .split_once('/')
-        .unwrap();
+    let bucket = code_bucket(&text);
     let key = "only-fails.zip";
     let put = app.s3.put_object().bucket(bucket).key(key);
     put.body(ByteStream::from(code)).send().await.unwrap();
@@ -77,7 +69,17 @@ async fn with_functions_that_only_fail(app: &App, template: &Path) -> PathBuf {
     path
 }
 
+/// The bucket that the functions' code is in.
+fn code_bucket(template: &str) -> &str {
+    let mut uris = template
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("CodeUri: s3://"));
+    let uri = uris.next().expect("functions, with code in S3");
+    uri.split_once('/').unwrap().0
+}
+
 async fn update(template: &Path) {
+    let text = fs::read_to_string(template).unwrap();
     let output = Command::new("aws")
         .args([
             "cloudformation",
@@ -87,6 +89,8 @@ async fn update(template: &Path) {
             "--template-file",
         ])
         .arg(template)
+        // The template is too long to be sent with the call.
+        .args(["--s3-bucket", code_bucket(&text)])
         .args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"])
         .output()
         .await

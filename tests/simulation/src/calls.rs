@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::connector::Invocation;
 use crate::fault::Action;
+use crate::privileges::Privilege;
 use crate::services::{Request, Response};
 use crate::world::{CallMade, State};
 
@@ -83,13 +84,14 @@ impl Call {
         call
     }
 
-    pub fn made(&self, by: &Invocation, number: u32) -> CallMade {
+    pub fn made(&self, by: &Invocation, number: u32, privilege: Privilege) -> CallMade {
         CallMade {
             visit: by.visit.clone(),
             call: number,
             function: by.function.clone(),
             service: self.service.clone(),
             operation: self.operation.clone(),
+            privilege,
             is_conditional_write: self.is_conditional_write,
         }
     }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::calls::{Call, error_answer};
 use crate::fault::{Action, Point, Visit};
+use crate::privileges::Privilege;
 use crate::services::{Request, Response};
 use crate::world::World;
 
@@ -103,7 +104,8 @@ impl Invocation {
                 fault = Some(Action::ServerError);
             }
             state.seen.tried_again |= fault.is_some();
-            state.seen.calls.push(call.made(self, number));
+            let privilege = Privilege::needed(&call, &request, &state.estate.cloud);
+            state.seen.calls.push(call.made(self, number, privilege));
             let mut time = || Duration::from_micros(state.random.u64(3_000..40_000));
             (time(), time(), fault)
         };

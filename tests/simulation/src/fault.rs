@@ -79,6 +79,8 @@ pub enum Action {
     Redrive(String),
     /// A person uploads an artifact of that behaviour as a new version.
     Upload(String),
+    /// A person uploads something under that key, which need be no artifact's.
+    UploadAs(String),
     /// A person uploads a source of that behaviour as a new version.
     Source(String),
     /// A person uploads settings.
@@ -115,8 +117,12 @@ pub enum Action {
     ScheduleScaleIn(Duration),
     /// Somebody deletes the live group by force.
     DeleteLiveGroup,
+    /// Somebody deletes the app's rule.
+    DeleteRule,
     /// Somebody gives all requests to the oldest fleet that stands.
     PointBack,
+    /// Somebody gives the app's rule another priority, in its target.
+    Priority(u32),
     /// The newest artifact is uploaded again under its key, with other bytes.
     Overwrite,
     /// The newest artifact is deleted.
@@ -303,6 +309,7 @@ impl fmt::Display for Action {
             Self::StopOther(who) => write!(f, "stop:{who}"),
             Self::Redrive(who) => write!(f, "redrive:{who}"),
             Self::Upload(behaviour) => write!(f, "upload:{behaviour}"),
+            Self::UploadAs(key) => write!(f, "upload-as:{key}"),
             Self::Source(behaviour) => write!(f, "source:{behaviour}"),
             Self::Config(settings) => write!(f, "config:{settings}"),
             Self::Start(what) => write!(f, "start:{what}"),
@@ -321,7 +328,9 @@ impl fmt::Display for Action {
             Self::Scale(by) => write!(f, "scale:{by:+}"),
             Self::ScheduleScaleIn(time) => write!(f, "schedule-scale-in:{}", told(*time)),
             Self::DeleteLiveGroup => f.write_str("delete-live-group"),
+            Self::DeleteRule => f.write_str("delete-rule"),
             Self::PointBack => f.write_str("point-back"),
+            Self::Priority(priority) => write!(f, "priority:{priority}"),
             Self::Overwrite => f.write_str("overwrite"),
             Self::DeleteArtifact => f.write_str("delete-artifact"),
             Self::DeleteConfig => f.write_str("delete-config"),
@@ -357,6 +366,7 @@ impl FromStr for Action {
             "stop" => Self::StopOther(rest.to_owned()),
             "redrive" => Self::Redrive(rest.to_owned()),
             "upload" => Self::Upload(rest.to_owned()),
+            "upload-as" => Self::UploadAs(rest.to_owned()),
             "source" => Self::Source(rest.to_owned()),
             "config" => Self::Config(rest.to_owned()),
             "start" => Self::Start(rest.to_owned()),
@@ -378,7 +388,9 @@ impl FromStr for Action {
             ),
             "schedule-scale-in" => Self::ScheduleScaleIn(duration(rest)?),
             "delete-live-group" => Self::DeleteLiveGroup,
+            "delete-rule" => Self::DeleteRule,
             "point-back" => Self::PointBack,
+            "priority" => Self::Priority(number()?),
             "overwrite" => Self::Overwrite,
             "delete-artifact" => Self::DeleteArtifact,
             "delete-config" => Self::DeleteConfig,
@@ -430,6 +442,7 @@ mod tests {
             "replace seed=7",
             "replace seed=7 kill-after@d1/Launch#1.3 stop@d1/Wait_For_Boot#2 upload:good@90s",
             "first seed=0 scale:-1@1500ms stop:d2@r1/Roll_Back#1 outage:s3:30s@trigger/trigger#1.1",
+            "x seed=1 delete-rule@d1/Plan#1 priority:7@2s upload-as:readme@3s",
             "x seed=1 kill-zone:us-east-1a@1s kill-instances:2@2s disable-key:60s@d1/Plan#1 redrive:d1@300s",
         ] {
             let schedule: Schedule = line.parse().unwrap();

@@ -515,7 +515,14 @@ impl Check<'_> {
                 .find(|group| group.name == name)
                 .cloned()?;
             group.instances.clear();
-            Some((group, survey.rules.clone()))
+            let mut rules = survey.rules.clone();
+            if self.suffers(|action| matches!(action, Action::DeleteRule)) {
+                // What takes its place is another.
+                for rule in &mut rules {
+                    rule.arn.clear();
+                }
+            }
+            Some((group, rules))
         };
         let (was, is) = (of(&self.before.cloud.survey()), of(&self.survey));
         if was != is {

@@ -15,6 +15,7 @@ pub mod invariants;
 pub mod kit;
 pub mod machines;
 pub mod mended;
+pub mod privileges;
 pub mod proof;
 pub mod run;
 pub mod scenario;

@@ -29,6 +29,7 @@ impl State {
                 }
             }
             Action::Upload(behaviour) => self.upload(&behaviour),
+            Action::UploadAs(key) => self.put(key, b"no image".to_vec(), "no image"),
             Action::Source(behaviour) => self.upload_source(&behaviour),
             Action::Config(settings) => {
                 let key = format!("{PLACE}/config.env");
@@ -122,6 +123,23 @@ impl State {
                         "Action=DeleteAutoScalingGroup&Version=2011-01-01&AutoScalingGroupName={group}&ForceDelete=true"
                     );
                     self.ask_cloud(Service::AutoScaling, &form);
+                }
+            }
+            Action::DeleteRule => {
+                let survey = self.estate.cloud.survey();
+                if let Some(rule) = survey.rules.first() {
+                    self.watch.allow(0);
+                    let form = format!("Action=DeleteRule&Version=2015-12-01&RuleArn={}", rule.arn);
+                    self.ask_cloud(Service::ElasticLoadBalancing, &form);
+                }
+            }
+            Action::Priority(priority) => {
+                let name = format!("/exuvia/{PLACE}");
+                let target = self.estate.services.ssm.get(&name).unwrap_or_default();
+                let target = serde_json::from_str::<serde_json::Value>(target);
+                if let Ok(mut target) = target {
+                    target["priority"] = priority.into();
+                    self.estate.services.ssm.put(&name, target.to_string(), now);
                 }
             }
             Action::PointBack => {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::executions::Execution;
 use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
+use crate::privileges::Privilege;
 use crate::scenario::PLACE;
 use crate::services::{Kms, S3, Sns, Ssm};
 use crate::watch::Watch;
@@ -129,6 +130,7 @@ pub struct CallMade {
     pub function: String,
     pub service: String,
     pub operation: String,
+    pub privilege: Privilege,
     pub is_conditional_write: bool,
 }
 

@@ -303,6 +303,8 @@ fn ministack(state: &State, directory: &Path) -> Command {
         .env("GATEWAY_PORT", state.ministack_port.to_string())
         .env("BIND_HOST", "127.0.0.1")
         .env("SFN_WAIT_SCALE", (1.0 / f64::from(state.speed)).to_string())
+        // Functions, instances and uploaders may do what their roles and policies allow, and no more.
+        .env("AUTH", "true")
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
         .env("TMPDIR", directory.join("tmp"));

@@ -144,7 +144,11 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     );
     process::output(package, "aws cloudformation package").await?;
 
-    let parameters = [format!("Architecture={ARCHITECTURE}")];
+    // ministack takes no alarms on expressions.
+    let parameters = [
+        format!("Architecture={ARCHITECTURE}"),
+        "Alarms=false".to_owned(),
+    ];
     deploy(state, PIPELINE_STACK, &packaged, &parameters).await?;
     let pipeline = outputs(state).await?;
     encrypt_buckets(state, &pipeline).await?;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -36,9 +37,14 @@ impl Notices {
     pub(crate) async fn subscribe(state: &State, topic: &str) -> Result<Self> {
         let sdk = state.sdk();
         let queues = aws_sdk_sqs::Client::new(&sdk);
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }]});
         let made = queues
             .create_queue()
             .queue_name("demo-notices")
+            .attributes(QueueAttributeName::Policy, policy.to_string())
             .send()
             .await
             .context("cannot create a queue")?;

@@ -64,15 +64,13 @@ pub(super) fn transform() -> Result<()> {
     Ok(())
 }
 
-/// On the transformed templates, as only there cfn-lint sees the workflow and the functions' IAM actions.
+/// On the transformed templates, as only there cfn-lint sees the workflow and the functions' IAM actions; and on that
+/// for SAM as it is written, which is what `sam validate --lint` does.
 pub(super) fn cfn_lint() -> Result<Outcome> {
     let mut command = python_tool("cfn-lint");
     command.args(["--format", "json"]);
-    command.args([
-        transformed("pipeline.template.json"),
-        transformed("app.template.json"),
-        transformed("builder.template.json"),
-    ]);
+    command.arg("infra/pipeline.yaml");
+    command.args(tools::files(&transformed(""), ".template.json")?);
     let output = run(&mut command)?;
     let found: Value = serde_json::from_slice(&output.stdout).with_context(|| {
         format!(

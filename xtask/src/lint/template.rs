@@ -15,7 +15,6 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
         pipeline,
         instances,
         functions,
-        aws,
         ..
     } = sources;
     let [boot, build] = instances;
@@ -27,10 +26,6 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
         (
             "each function is given the environment that it reads",
             environments(pipeline, functions),
-        ),
-        (
-            "the functions may make the calls that exuvia-aws makes, and no others",
-            permissions(pipeline, aws),
         ),
         (
             "the user data in infra/app.yaml is infra/boot.sh, that in infra/builder.yaml infra/build.sh, and both are short enough",
@@ -143,98 +138,6 @@ fn variables(source: &str) -> BTreeSet<&str> {
     source.split('"').filter(is_variable).collect()
 }
 
-/// Actions that come with a call of another name.
-const IMPLIED: [&str; 10] = [
-    // GetObject of a version, and what makes an absent object or version a 404.
-    "s3:GetObjectVersion",
-    "s3:ListBucketVersions",
-    // Objects and notices under the pipeline's key.
-    "kms:Decrypt",
-    "kms:GenerateDataKey",
-    // CreateTargetGroup and CreateRule with tags.
-    "elasticloadbalancing:AddTags",
-    // CreateAutoScalingGroup with a launch template.
-    "ec2:RunInstances",
-    "ec2:CreateTags",
-    "iam:PassRole",
-    "iam:CreateServiceLinkedRole",
-    // The workflow's own.
-    "lambda:InvokeFunction",
-];
-
-/// Of all functions together: who may do what is for the end-to-end tests to show.
-fn permissions(pipeline: &Value, aws: &str) -> Vec<String> {
-    let mut granted: BTreeMap<String, &str> = BTreeMap::new();
-    for (_, resource) in pipeline["Resources"].as_object().into_iter().flatten() {
-        let properties = &resource["Properties"];
-        let statements = collect(&properties["Policies"], "Statement");
-        let statements = statements.into_iter().chain(collect(
-            // A resource's own policy names principals, and is another matter.
-            if resource["Type"] == "AWS::IAM::ManagedPolicy" {
-                properties
-            } else {
-                &Value::Null
-            },
-            "Statement",
-        ));
-        for action in statements.flat_map(|statement| collect(statement, "Action")) {
-            let several = action.as_array().into_iter().flatten();
-            for action in several.chain(Some(action)).filter_map(Value::as_str) {
-                granted.insert(call(action), action);
-            }
-        }
-    }
-    let made = calls(aws);
-    let missing = made.iter().filter(|call| !granted.contains_key(**call)).map(|call| {
-        format!("functions/aws calls {call}, which no function may: add its action in infra/pipeline.yaml")
-    });
-    let unused = granted
-        .iter()
-        .filter(|(call, action)| !made.contains(call.as_str()) && !IMPLIED.contains(action));
-    let unused = unused.map(|(_, action)| {
-        format!("a function may {action}, which functions/aws never calls: remove it")
-    });
-    missing.chain(unused).collect()
-}
-
-/// The SDK's name of the call that an action allows: `s3:PutObject` is `put_object`.
-fn call(action: &str) -> String {
-    if action == "s3:ListBucket" {
-        return "list_objects_v2".to_owned();
-    }
-    let (_, name) = action.split_once(':').unwrap_or_default();
-    let mut call = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !call.is_empty() {
-            call.push('_');
-        }
-        call.push(letter.to_ascii_lowercase());
-    }
-    call
-}
-
-/// The calls in a source: methods without arguments that are named as AWS names its actions.
-fn calls(source: &str) -> BTreeSet<&str> {
-    const VERBS: [&str; 13] = [
-        "attach", "create", "delete", "describe", "get", "list", "modify", "put", "resume", "set",
-        "start", "suspend", "update",
-    ];
-    let is_call = |name: &&str| {
-        let word =
-            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-        let verb = name
-            .split_once('_')
-            .is_some_and(|(verb, _)| VERBS.contains(&verb));
-        name.chars().all(word) && (verb || ["publish", "sign", "verify"].contains(name))
-    };
-    source
-        .split("()")
-        .filter_map(|text| text.rsplit_once('.'))
-        .map(|(_, name)| name)
-        .filter(is_call)
-        .collect()
-}
-
 /// The copy is without comments, but for those at the top that say what the script is.
 fn user_data(instances: &Instances) -> Vec<String> {
     let Instances {
@@ -345,7 +248,7 @@ fn imports(pipeline: &Value, instances: &Instances) -> Vec<String> {
 }
 
 /// All values under `key`, however deep.
-fn collect<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+pub(super) fn collect<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
     let mut found = Vec::new();
     match value {
         Value::Object(members) => {
@@ -416,33 +319,6 @@ mod tests {
             let found = environments(&pipeline(), &functions(source));
             assert_eq!(found.len(), findings, "{source}: {found:?}");
         }
-    }
-
-    #[test]
-    fn what_is_called_is_allowed_and_nothing_else() {
-        let pipeline = json!({"Resources": {
-            "Read": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": {"Statement": [
-                {"Action": ["s3:GetObject", "s3:ListBucket"]},
-            ]}}},
-            "Function": {"Type": "AWS::Serverless::Function", "Properties": {"Policies": [{"Statement": [
-                {"Action": "sns:Publish"}, {"Action": ["kms:Decrypt"]},
-            ]}]}},
-            "Queue": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"PolicyDocument": {"Statement": [
-                {"Action": "sqs:SendMessage"},
-            ]}}},
-        }});
-        let source = "a.get_object().b(c) a\n.list_objects_v2() a.publish() a.set_body(b) a.created() a.of.len()";
-        assert_eq!(permissions(&pipeline, source), [""; 0]);
-        assert_eq!(
-            permissions(
-                &pipeline,
-                "a.get_object() a.list_objects_v2() a.put_object()"
-            ),
-            [
-                "functions/aws calls put_object, which no function may: add its action in infra/pipeline.yaml",
-                "a function may sns:Publish, which functions/aws never calls: remove it",
-            ]
-        );
     }
 
     fn instances(template: Value, script: &str) -> Instances {

@@ -230,9 +230,13 @@ pub(crate) async fn scale_to_nothing(
 }
 
 /// Deletes an empty group, without force: that would skip its termination hooks. Whether it is gone.
+///
+/// Of one that is not listed a refusal says that it is gone as well: what a function may delete is told by the group's tags,
+/// and what is not there has none.
 pub(crate) async fn delete_group(
     groups: &autoscaling::Client,
     name: &str,
+    is_listed: bool,
 ) -> Result<bool, StepError> {
     let delete = groups
         .delete_auto_scaling_group()
@@ -240,6 +244,7 @@ pub(crate) async fn delete_group(
     match delete.send().await {
         Ok(_) => Ok(false),
         Err(error) if is_missing(&error) => Ok(true),
+        Err(error) if !is_listed && is(&error, "AccessDenied") => Ok(true),
         Err(error) if is(&error, "ResourceInUse") || is(&error, "ScalingActivityInProgress") => {
             Ok(false)
         }

@@ -22,6 +22,8 @@ use exuvia_core::name::{Place, ReleaseNumber};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use crate::authority::Role;
+
 /// Clients as the AWS CLI on an instance is one, but for the local AWS.
 pub(super) struct Clients {
     pub(super) s3: Client,
@@ -29,16 +31,17 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(endpoint: &str) -> Self {
+    /// With the credentials of the instance's role.
+    pub(super) fn new(endpoint: &str, role: &Role) -> Self {
         let kms = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(REGION)
-            .credentials_provider(credentials())
+            .credentials_provider(credentials(role))
             .endpoint_url(endpoint)
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(200)))
             .build();
         Self {
-            s3: client(endpoint),
+            s3: client(endpoint, role),
             kms: aws_sdk_kms::Client::from_conf(kms),
         }
     }
@@ -46,15 +49,22 @@ impl Clients {
 
 const REGION: Region = Region::from_static("us-east-1");
 
-fn credentials() -> Credentials {
-    Credentials::new("test", "test", None, None, "local")
+fn credentials(role: &Role) -> Credentials {
+    let token = Some(role.token.clone());
+    Credentials::new(
+        &role.access_key_id,
+        &role.secret_access_key,
+        token,
+        None,
+        "local",
+    )
 }
 
-fn client(endpoint: &str) -> Client {
+fn client(endpoint: &str, role: &Role) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(REGION)
-        .credentials_provider(credentials())
+        .credentials_provider(credentials(role))
         .endpoint_url(endpoint)
         .force_path_style(true)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(200)))

@@ -20,6 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::authority::Authority;
+
 use super::boot::{self, Boot, BootFailure, Ready, Step};
 use super::builder::Builder;
 use super::ledger::{Clients, Ledger};
@@ -129,14 +131,21 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
             log,
             ..
         } = described;
+        let log = Log::create(&log)?;
+        let (template, version) = (&spec.launch_template_id, &spec.launch_template_version);
+        let authority = Authority::at(&endpoint);
+        let role = authority.of_instances(template, version).await;
+        let role = role.inspect_err(|problem| {
+            log.line(&format!("the instance has no credentials: {problem}"));
+        });
         let machine = Machine {
             pace: Pace::new(speed),
-            clients: Clients::new(&endpoint),
+            clients: Clients::new(&endpoint, &role?),
             ledger: boot::ledger(&spec.tags),
             builder: Builder::of(&spec.tags),
             id: spec.id,
             addr,
-            log: Log::create(&log)?,
+            log,
             work: description.parent().unwrap_or(Path::new(".")).to_owned(),
         };
         machine.live(stop).await;

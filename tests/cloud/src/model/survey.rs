@@ -98,6 +98,15 @@ impl Cloud {
         named.collect()
     }
 
+    /// The ARN and the tags of what a request names: of load balancing by its ARN, a group by its name.
+    pub fn named(&self, name: &str) -> Option<(String, BTreeMap<String, String>)> {
+        if name.starts_with("arn:") {
+            return Some((name.to_owned(), self.tags_of(name).ok()?.clone()));
+        }
+        let group = self.groups.get(name)?;
+        Some((group.arn.clone(), group.state().tags))
+    }
+
     /// How the targets stand that requests reach by a forward rule: their ids, and whether each is healthy. What
     /// [`Self::survey`] tells of this, without its allocations: to be asked at every moment.
     pub fn served_by(&self) -> impl Iterator<Item = (&str, bool)> {

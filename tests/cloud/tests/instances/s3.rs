@@ -123,6 +123,11 @@ async fn answer(
         objects.lock().unwrap().insert(path, object);
         return Ok(response);
     }
+    if path == "_exuvia/instance-credentials" {
+        let role = json!({"role": "instance", "accessKeyId": "key", "secretAccessKey": "secret", "token": "token"});
+        *response.body_mut() = Full::from(role.to_string());
+        return Ok(response);
+    }
     if request.method() == Method::POST {
         assert_eq!(request.headers()["x-amz-target"], "TrentService.Verify");
         let body = request.into_body().collect().await.unwrap().to_bytes();

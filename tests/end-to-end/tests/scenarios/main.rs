@@ -8,6 +8,7 @@ mod forgeries;
 mod grants;
 mod interruptions;
 mod meddling;
+mod privileges;
 mod refusals;
 mod removals;
 mod renewals;

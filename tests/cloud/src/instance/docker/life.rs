@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::authority::Authority;
 use crate::ec2::Ec2;
 
 use super::super::log::Log;
@@ -51,7 +52,11 @@ async fn run(
         .await
         .map_err(io::Error::other)?;
     write(&description.with_file_name(USER_DATA), &user_data)?;
-    let network = Network::start(spec.clone(), described.faults.clone(), aws).await?;
+    let role = Authority::at(&described.endpoint)
+        .of_instances(&spec.launch_template_id, &spec.launch_template_version)
+        .await
+        .map_err(io::Error::other)?;
+    let network = Network::start(spec.clone(), role, described.faults.clone(), aws).await?;
     // One that is no target is not reached from outside.
     if let Some(port) = spec.port {
         let listener = TcpListener::bind(described.addr).await?;

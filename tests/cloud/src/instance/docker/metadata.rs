@@ -16,26 +16,26 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::super::Spec;
+use crate::authority::Role;
 
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The one that everything here is in.
 const REGION: &str = "us-east-1";
-const ROLE: &str = "instance";
 const TOKEN: &str = "bG9jYWwgbWV0YWRhdGEgdG9rZW4=";
 const WANTS_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const WANTS_TOKEN: &str = "x-aws-ec2-metadata-token";
 const CREDENTIALS_LAST: Duration = Duration::from_hours(6);
 
 /// Serves until the machine ends; before `from`, requests are taken but not answered.
-pub(super) async fn serve(listener: TcpListener, spec: Spec, from: Instant) {
+pub(super) async fn serve(listener: TcpListener, spec: Spec, role: Role, from: Instant) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let spec = spec.clone();
+        let (spec, role) = (spec.clone(), role.clone());
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let (status, text) = answer(&spec, &request);
+                let (status, text) = answer(&spec, &role, &request);
                 async move {
                     tokio::time::sleep_until(from).await;
                     let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -54,7 +54,7 @@ pub(super) async fn serve(listener: TcpListener, spec: Spec, from: Instant) {
     }
 }
 
-fn answer<B>(spec: &Spec, request: &Request<B>) -> (StatusCode, String) {
+fn answer<B>(spec: &Spec, role: &Role, request: &Request<B>) -> (StatusCode, String) {
     let path = request.uri().path();
     if path == "/latest/api/token" {
         return token(request.method(), request.headers());
@@ -65,7 +65,7 @@ fn answer<B>(spec: &Spec, request: &Request<B>) -> (StatusCode, String) {
     }
     match path
         .strip_prefix("/latest/")
-        .and_then(|path| about(spec, path))
+        .and_then(|path| about(spec, role, path))
     {
         Some(text) => (StatusCode::OK, text),
         None => (StatusCode::NOT_FOUND, "Not Found".to_owned()),
@@ -85,7 +85,7 @@ fn token(method: &Method, headers: &HeaderMap) -> (StatusCode, String) {
     (StatusCode::OK, TOKEN.to_owned())
 }
 
-fn about(spec: &Spec, path: &str) -> Option<String> {
+fn about(spec: &Spec, role: &Role, path: &str) -> Option<String> {
     if path == "dynamic/instance-identity/document" {
         return Some(json!({"instanceId": spec.id, "region": REGION}).to_string());
     }
@@ -97,21 +97,20 @@ fn about(spec: &Spec, path: &str) -> Option<String> {
         "instance-id" | "hostname" | "local-hostname" => Some(spec.id.clone()),
         "placement/region" => Some(REGION.to_owned()),
         "placement/availability-zone" => Some(spec.availability_zone.clone()),
-        "iam/security-credentials/" => Some(ROLE.to_owned()),
-        _ => (path == format!("iam/security-credentials/{ROLE}")).then(credentials),
+        "iam/security-credentials/" => Some(role.role.clone()),
+        _ => (path == format!("iam/security-credentials/{}", role.role)).then(|| credentials(role)),
     }
 }
 
-/// Those that everybody has here: the local AWS looks at no signature.
-fn credentials() -> String {
+fn credentials(role: &Role) -> String {
     let now = Timestamp::now();
     json!({
         "Code": "Success",
         "Type": "AWS-HMAC",
         "LastUpdated": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        "AccessKeyId": "test",
-        "SecretAccessKey": "test",
-        "Token": "test",
+        "AccessKeyId": role.access_key_id,
+        "SecretAccessKey": role.secret_access_key,
+        "Token": role.token,
         "Expiration": (now + CREDENTIALS_LAST).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     })
     .to_string()
@@ -138,7 +137,13 @@ mod tests {
             .header(header.0, header.1)
             .body(())
             .unwrap();
-        let (status, text) = answer(&spec, &request);
+        let role = Role {
+            role: "hello-qa".to_owned(),
+            access_key_id: "ASIA1".to_owned(),
+            secret_access_key: "secret".to_owned(),
+            token: "token".to_owned(),
+        };
+        let (status, text) = answer(&spec, &role, &request);
         (status.as_u16(), text)
     }
 
@@ -185,8 +190,6 @@ mod tests {
         assert_eq!(told("meta-data/placement/availability-zone"), "us-east-1b");
         assert_eq!(told("meta-data/tags/instance/exuvia:app"), "hello");
         let role = told("meta-data/iam/security-credentials/");
-        assert!(
-            told(&format!("meta-data/iam/security-credentials/{role}")).contains("AccessKeyId")
-        );
+        assert!(told(&format!("meta-data/iam/security-credentials/{role}")).contains("ASIA1"));
     }
 }

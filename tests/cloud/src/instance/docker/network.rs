@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use crate::authority::Role;
+
 use super::super::Spec;
 use super::{AWS_PORT, Faults, metadata};
 
@@ -32,12 +34,17 @@ pub(super) struct Network(mpsc::UnboundedSender<Ask>);
 
 impl Network {
     /// Makes the network, and serves in it the metadata of `spec` and what there is at `aws`.
-    pub(super) async fn start(spec: Spec, faults: Faults, aws: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn start(
+        spec: Spec,
+        role: Role,
+        faults: Faults,
+        aws: SocketAddr,
+    ) -> io::Result<Self> {
         let (asks, inbox) = mpsc::unbounded_channel();
         let (arrived, mut arrivals) = mpsc::unbounded_channel();
         let (ready, when_ready) = oneshot::channel();
         let wrong = faults.clone();
-        thread::spawn(move || inside(spec, &faults, inbox, arrived, ready));
+        thread::spawn(move || inside((spec, role), &faults, inbox, arrived, ready));
         when_ready
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the network's thread ended")))?;
@@ -95,7 +102,7 @@ fn here(stream: StdStream) -> io::Result<TcpStream> {
 
 /// The thread in the network, until this process ends.
 fn inside(
-    spec: Spec,
+    (spec, role): (Spec, Role),
     faults: &Faults,
     inbox: mpsc::UnboundedReceiver<Ask>,
     arrived: mpsc::UnboundedSender<StdStream>,
@@ -126,7 +133,7 @@ fn inside(
     runtime.block_on(async move {
         match TcpListener::bind((metadata::ADDRESS, 80)).await {
             Ok(listener) => {
-                tokio::spawn(metadata::serve(listener, spec, metadata_from));
+                tokio::spawn(metadata::serve(listener, spec, role, metadata_from));
                 tokio::spawn(way_to_aws(aws_from, arrived));
                 let _ = ready.send(Ok(()));
             }

@@ -46,7 +46,7 @@ fn check_count(arns: &[String]) -> Result<()> {
 }
 
 impl Cloud {
-    fn tags_of(&self, arn: &str) -> Result<&Tags> {
+    pub(in super::super) fn tags_of(&self, arn: &str) -> Result<&Tags> {
         let kind = arn
             .split(':')
             .nth(5)

@@ -15,7 +15,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(in super::super) struct Group {
     pub(in super::super) name: String,
-    pub(super) arn: String,
+    pub(in super::super) arn: String,
     pub(super) created: Timestamp,
     pub(in super::super) min: i32,
     pub(in super::super) max: i32,
