@@ -5,7 +5,6 @@
 mod builds;
 mod deploys;
 mod forgeries;
-mod grants;
 mod interruptions;
 mod meddling;
 mod privileges;
