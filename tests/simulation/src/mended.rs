@@ -1,7 +1,7 @@
 //! Schedules that once showed a bug, or show a mistake that is easily made: they are run before all others, so that none
 //! comes back.
 
-/// Each line is what once went wrong, made as small as it gets, with what it showed.
+/// What went wrong, and the schedule that shows it, made as small as it gets.
 pub const MENDED: [(&str, &str); 25] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
