@@ -1,7 +1,8 @@
-//! Schedules that once showed a bug: they are run before all others, so that none comes back.
+//! Schedules that once showed a bug, or show a mistake that is easily made: they are run before all others, so that none
+//! comes back.
 
-/// Each line is what once went wrong, made as small as it gets, with what it showed.
-pub const MENDED: [(&str, &str); 23] = [
+/// What went wrong, and the schedule that shows it, made as small as it gets.
+pub const MENDED: [(&str, &str); 25] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -93,5 +94,13 @@ pub const MENDED: [(&str, &str); 23] = [
     (
         "the event of an upload comes when the app is removed already, and brings it back",
         "remove-in-a-deploy seed=1 delay-event:120s@0s",
+    ),
+    (
+        "a removal that fails while the rule is still there leaves what was live to the rule, and is told",
+        "remove seed=1 deny@d1/Remove#1.8",
+    ),
+    (
+        "a removal that fails when the rule is gone already is told as rolled back",
+        "remove seed=1 deny@d1/Remove#1.9",
     ),
 ];
