@@ -50,7 +50,7 @@ def main():
     run_on_cloud_time(stepfunctions, lambda: epoch + (time.time() - epoch) * speed)
     retry_events(eventbridge, lambda_svc)
     name_exits(lambda_runtime.ProvidedWorker)
-    authority.add_condition_keys(iam_actions)
+    authority.complete_requests(iam_actions)
 
     from ministack import app
     authority.trust_loopback(app, iam_evaluator)
