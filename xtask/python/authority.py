@@ -53,24 +53,29 @@ def trust_loopback(app, iam_evaluator):
     app.pin_request_origin = lambda address, _: inner(address, True)
 
 
-def add_condition_keys(iam_actions):
-    """KMS's own condition keys, of which ministack knows none.
+def complete_requests(iam_actions):
+    """What IAM is told of a request and ministack leaves out."""
+    for name in ("request_tag_context", "extract_resource_arn"):
+        if not hasattr(iam_actions, name):
+            sys.exit(f"ministack is not as expected: it has no iam_actions.{name}")
+    context_of, arn_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
 
-    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
-    """
-    inner = getattr(iam_actions, "request_tag_context", None)
-    if inner is None:
-        sys.exit("ministack is not as expected: it has no iam_actions.request_tag_context")
-
-    def request_context(service, action, body, parameters):
-        context = inner(service, action, body, parameters)
+    def context(service, action, body, parameters):
+        """With KMS's own condition keys: https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html"""
+        found = context_of(service, action, body, parameters)
         if service == "kms":
             asked = json.loads(body or b"{}")
-            context = {**context, "kms:SigningAlgorithm": asked.get("SigningAlgorithm"),
-                       "kms:MessageType": asked.get("MessageType", "RAW" if "Message" in asked else None)}
-        return context
+            found = {**found, "kms:SigningAlgorithm": asked.get("SigningAlgorithm"),
+                     "kms:MessageType": asked.get("MessageType", "RAW" if "Message" in asked else None)}
+        return found
 
-    iam_actions.request_tag_context = request_context
+    def arn(service, method, path, headers, body, *more):
+        """With the stream's name: a policy that names a log group as CloudFormation does (`Arn`) ends in `:*`."""
+        found = arn_of(service, method, path, headers, body, *more)
+        stream = json.loads(body or b"{}").get("logStreamName") if service == "logs" else None
+        return f"{found}:log-stream:{stream}" if stream else found
+
+    iam_actions.request_tag_context, iam_actions.extract_resource_arn = context, arn
 
 
 class Iam:

@@ -60,7 +60,7 @@ def main():
     retry_events(eventbridge, lambda_svc)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
-    authority.add_condition_keys(iam_actions)
+    authority.complete_requests(iam_actions)
 
     name_roles()
 
