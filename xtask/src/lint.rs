@@ -4,8 +4,8 @@
 mod alarms;
 mod dependencies;
 mod external;
-mod scanners;
 mod privileges;
+mod scanners;
 mod template;
 mod workflow;
 

@@ -194,20 +194,7 @@ impl Request {
         } else {
             Source::Live
         };
-        if let Some((field, problem)) = fields.strategy.as_ref().and_then(Strategy::problem) {
-            return Err(wrong(format!("{field} {problem}")));
-        }
-        let moves_by_itself = match source {
-            Source::Renewal(_) => Some("renew"),
-            Source::Removal => Some("operation"),
-            Source::Recovery { .. } => Some("recover"),
-            _ => None,
-        };
-        if let (Some(name), Some(_)) = (moves_by_itself, &fields.strategy) {
-            return Err(wrong(format!(
-                "{name} and strategy exclude each other; give one"
-            )));
-        }
+        check_strategy(fields.strategy.as_ref(), &source)?;
         Ok(Self {
             place,
             source,
@@ -257,6 +244,25 @@ impl Request {
         let mut parts = key.split('/');
         Place::new(parts.next()?, parts.next()?).ok()
     }
+}
+
+/// A strategy must be a good one, and something must be deployed by it that is not to be as it was.
+fn check_strategy(strategy: Option<&Strategy>, source: &Source) -> Result<(), InvalidRequest> {
+    let Some(strategy) = strategy else {
+        return Ok(());
+    };
+    if let Some((field, problem)) = strategy.problem() {
+        return Err(InvalidRequest(format!("{field} {problem}")));
+    }
+    let without = match source {
+        Source::Renewal(_) => "renew",
+        Source::Removal => "operation",
+        Source::Recovery { .. } => "recover",
+        _ => return Ok(()),
+    };
+    Err(InvalidRequest(format!(
+        "{without} and strategy exclude each other; give one"
+    )))
 }
 
 /// The input for an upload whose key cannot be read: Validate refuses it, by the same words, where people look.
@@ -436,18 +442,6 @@ mod tests {
                 "version and renew exclude each other",
             ),
             (
-                json!({"app":"hello","environment":"qa","strategy":{"type":"canary","percent":0,"holdSeconds":1,"bakeSeconds":1}}),
-                "strategy.percent is 0; use 1 to 99 percent",
-            ),
-            (
-                json!({"app":"hello","environment":"qa","strategy":"canary"}),
-                "strategy: invalid type",
-            ),
-            (
-                json!({"app":"hello","environment":"qa","renew":{"olderThanHours":1},"strategy":{"type":"allAtOnce","bakeSeconds":1}}),
-                "renew and strategy exclude each other",
-            ),
-            (
                 json!({"app":"hello","environment":"qa","artifact":"x"}),
                 "artifact: invalid type",
             ),
@@ -518,6 +512,28 @@ mod tests {
             ),
         ] {
             let mut input = json!({"app": "hello", "environment": "qa"});
+            for (name, value) in more.as_object().unwrap() {
+                input[name] = value.clone();
+            }
+            let error = Request::parse(&input).unwrap_err().to_string();
+            assert!(error.contains(says), "{input}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_strategy_is_checked_before_anything_is_touched() {
+        for (more, says) in [
+            (
+                json!({"strategy":{"type":"canary","percent":0,"holdSeconds":1,"bakeSeconds":1}}),
+                "strategy.percent is 0; use 1 to 99 percent",
+            ),
+            (json!({"strategy":"canary"}), "strategy: invalid type"),
+            (
+                json!({"renew":{"olderThanHours":1},"strategy":{"type":"allAtOnce","bakeSeconds":1}}),
+                "renew and strategy exclude each other",
+            ),
+        ] {
+            let mut input = json!({"app":"hello","environment":"qa"});
             for (name, value) in more.as_object().unwrap() {
                 input[name] = value.clone();
             }

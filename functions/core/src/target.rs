@@ -548,66 +548,6 @@ mod tests {
             ("/port", json!(70000), "port cannot be read"),
             ("/priority", json!(0), "priority is 0"),
             (
-                "/strategy",
-                json!({"type": "blueGreen"}),
-                "strategy.type cannot be read: unknown variant `blueGreen`",
-            ),
-            (
-                "/strategy",
-                json!({"type": "canary", "percent": 10}),
-                "missing field `holdSeconds`",
-            ),
-            (
-                "/strategy",
-                json!({"type": "canary", "percent": 100, "holdSeconds": 60, "bakeSeconds": 60}),
-                "strategy.percent is 100; use 1 to 99 percent",
-            ),
-            (
-                "/strategy",
-                json!({"type": "linear", "percent": 0, "everySeconds": 60, "bakeSeconds": 60}),
-                "strategy.percent is 0; use 1 to 99 percent",
-            ),
-            (
-                "/strategy",
-                json!({"type": "linear", "percent": 1, "everySeconds": 3600, "bakeSeconds": 60}),
-                "strategy holds the traffic for 356460 seconds in all; use 0 to 72000 seconds",
-            ),
-            (
-                "/strategy",
-                json!({"type": "allAtOnce", "bakeSeconds": 86_400}),
-                "strategy.bakeSeconds is 86400; use 0 to 72000 seconds",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": []}),
-                "strategy.steps is empty",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": [{"weight": 10, "holdSeconds": 60}]}),
-                "strategy.steps ends at a weight of 10; the last step must be 100",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": [{"weight": 50, "holdSeconds": 1}, {"weight": 20, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
-                "strategy.steps goes from a weight of 50 to 20",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": [{"weight": 101, "holdSeconds": 1}]}),
-                "strategy.steps has a weight of 101; use 1 to 100 percent",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": [{"weight": 0, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
-                "strategy.steps has a weight of 0",
-            ),
-            (
-                "/strategy",
-                json!({"type": "steps", "steps": [{"weight": 100, "hold": 1}]}),
-                "unknown field `hold`",
-            ),
-            (
                 "/timeouts/bootSeconds",
                 json!(5),
                 "timeouts.bootSeconds is 5; use 30 to 7200 seconds",
@@ -623,6 +563,63 @@ mod tests {
                 .to_string();
             assert!(error.contains(says), "{pointer}: {error}");
             assert!(error.starts_with("target /exuvia/hello/qa: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_strategy_is_refused_by_the_fields_name() {
+        for (strategy, says) in [
+            (
+                json!({"type": "blueGreen"}),
+                "strategy.type cannot be read: unknown variant `blueGreen`",
+            ),
+            (
+                json!({"type": "canary", "percent": 10}),
+                "missing field `holdSeconds`",
+            ),
+            (
+                json!({"type": "canary", "percent": 100, "holdSeconds": 60, "bakeSeconds": 60}),
+                "strategy.percent is 100; use 1 to 99 percent",
+            ),
+            (
+                json!({"type": "linear", "percent": 0, "everySeconds": 60, "bakeSeconds": 60}),
+                "strategy.percent is 0; use 1 to 99 percent",
+            ),
+            (
+                json!({"type": "linear", "percent": 1, "everySeconds": 3600, "bakeSeconds": 60}),
+                "strategy holds the traffic for 356460 seconds in all; use 0 to 72000 seconds",
+            ),
+            (
+                json!({"type": "allAtOnce", "bakeSeconds": 86_400}),
+                "strategy.bakeSeconds is 86400; use 0 to 72000 seconds",
+            ),
+            (
+                json!({"type": "steps", "steps": []}),
+                "strategy.steps is empty",
+            ),
+            (
+                json!({"type": "steps", "steps": [{"weight": 10, "holdSeconds": 60}]}),
+                "strategy.steps ends at a weight of 10; the last step must be 100",
+            ),
+            (
+                json!({"type": "steps", "steps": [{"weight": 50, "holdSeconds": 1}, {"weight": 20, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
+                "strategy.steps goes from a weight of 50 to 20",
+            ),
+            (
+                json!({"type": "steps", "steps": [{"weight": 101, "holdSeconds": 1}]}),
+                "strategy.steps has a weight of 101; use 1 to 100 percent",
+            ),
+            (
+                json!({"type": "steps", "steps": [{"weight": 0, "holdSeconds": 1}, {"weight": 100, "holdSeconds": 1}]}),
+                "strategy.steps has a weight of 0",
+            ),
+            (
+                json!({"type": "steps", "steps": [{"weight": 100, "hold": 1}]}),
+                "unknown field `hold`",
+            ),
+        ] {
+            let error = Target::parse(&place(), &with("/strategy", strategy.clone())).unwrap_err();
+            assert!(error.to_string().contains(says), "{strategy}: {error}");
         }
     }
 

@@ -83,11 +83,19 @@ async fn an_uploader_deploys_its_app_and_does_nothing_else() {
         ))
         .await;
     let deploy = app.deploy_of("v1").await;
-    let follow = |execution: &str| format!("stepfunctions describe-execution --execution-arn {execution}");
+    let follow =
+        |execution: &str| format!("stepfunctions describe-execution --execution-arn {execution}");
     uploader.may(&follow(&deploy.arn)).await;
     for refused in [
-        follow(&deploy.arn.replace("upload-uploaded_test_", "upload-other_test_")),
-        format!("stepfunctions stop-execution --execution-arn {}", deploy.arn),
+        follow(
+            &deploy
+                .arn
+                .replace("upload-uploaded_test_", "upload-other_test_"),
+        ),
+        format!(
+            "stepfunctions stop-execution --execution-arn {}",
+            deploy.arn
+        ),
         words.put(artifacts, &format!("{ELSEWHERE}/v1.tar.gz")),
         words.put(artifacts, "uploaded/prod/v1.tar.gz"),
         words.put(ledger, &format!("{place}/live.json")),
