@@ -13,4 +13,5 @@ mod removals;
 mod renewals;
 mod settings;
 mod stacks;
+mod strategies;
 mod uploader;
