@@ -183,7 +183,7 @@ pub const SCENARIOS: [Scenario; 26] = [
     Scenario {
         name: "linear",
         before: &["upload:good"],
-        opening: &["strategy:linear@0s", "upload:good@0s", "scale:+1@40s"],
+        opening: &["strategy:linear@0s", "upload:good@0s"],
         outcomes: &["succeeded"],
         shifts: true,
     },

@@ -71,8 +71,9 @@ impl Watch {
         ))
     }
 
-    /// The live fleet's desired capacity: where it has grown it may not shrink again, unless somebody wants it to. What
-    /// is launched beyond that, to even out the zones, is not counted, nor is a fleet that is on trial.
+    /// How many of the live fleet are healthy, of those that are wanted: where it has grown it may not shrink again, unless
+    /// somebody wants it to. What is launched beyond that, to even out the zones, is not counted, nor is a fleet that is on
+    /// trial, which may have a share of the requests.
     fn grown(&self, estate: &Estate) -> usize {
         let committed = estate.committed_group().filter(|_| !self.is_allowed_less);
         let Some(committed) = committed else { return 0 };
@@ -80,7 +81,11 @@ impl Watch {
         let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
         let serves = weights.any(|(name, weight)| *name == committed && *weight > 0);
         if serves {
-            desired_of(&survey, &committed)
+            let targets = survey.target_groups.iter();
+            let targets = targets.filter(|group| group.name == committed);
+            let states = targets.flat_map(|group| &group.targets);
+            let healthy = states.filter(|(_, state)| state == "healthy").count();
+            desired_of(&survey, &committed).min(healthy)
         } else {
             0
         }
