@@ -134,17 +134,29 @@ async fn an_instance_reads_what_its_own_app_is_made_of_and_no_more() {
         artifacts, ledger, ..
     } = &words;
     let place = &app.place;
+    let manifest = app.ledger("releases/000001.json").await;
+    let pinned = manifest["artifact"]["versionId"].as_str().unwrap();
     for allowed in [
         Words::get(ledger, &format!("{place}/releases/000001.json")),
-        Words::get(artifacts, &format!("{place}/v1.tar.gz")),
+        Words::get(
+            artifacts,
+            &format!("{place}/v1.tar.gz --version-id {pinned}"),
+        ),
         words.put(ledger, &format!("{place}/boot/000009/i-1.json")),
     ] {
         instance.may(&allowed).await;
     }
     let other = App::with_v1("neighbour").await;
+    let of_other = other.ledger("releases/000001.json").await;
+    let of_other = of_other["artifact"]["versionId"].as_str().unwrap();
     for refused in [
+        // What happens to be newest is not what its release pins.
+        Words::get(artifacts, &format!("{place}/v1.tar.gz")),
         Words::get(artifacts, &format!("{ELSEWHERE}/config.env")),
-        Words::get(artifacts, &format!("{}/v1.tar.gz", other.place)),
+        Words::get(
+            artifacts,
+            &format!("{}/v1.tar.gz --version-id {of_other}", other.place),
+        ),
         Words::get(ledger, &format!("{}/releases/000001.json", other.place)),
         Words::get(ledger, &format!("{place}/live.json")),
         words.put(ledger, &format!("{place}/releases/000002.json")),
