@@ -19,6 +19,9 @@ pub struct Target {
     /// The subnets that instances are launched into; their zones must be enabled on the load balancer.
     pub subnets: Vec<String>,
     pub launch_template: LaunchTemplate,
+    /// Other instance types than the launch template's, and Spot instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixed_instances: Option<MixedInstances>,
     /// The port that the app listens on.
     pub port: u16,
     /// The instances' processor; an image for another is refused. Targets from before it was told have none.
@@ -107,6 +110,44 @@ pub struct Conditions {
 pub struct LaunchTemplate {
     pub id: String,
     pub version: u32,
+}
+
+/// A mixed instances policy: the group takes whichever of the types is to be had, and Spot instances for a part:
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups.html>.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MixedInstances {
+    /// In order of preference for On-Demand instances; 1 to 40 types of one size and of the image's processor.
+    pub instance_types: Vec<String>,
+    /// Percent of the instances that are Spot instances, which EC2 may take back at two minutes' notice; 0 to 100.
+    pub spot_percent: u32,
+}
+
+impl MixedInstances {
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let Self {
+            instance_types: types,
+            spot_percent: spot,
+        } = self;
+        let is_type = |name: &String| {
+            let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+            name.split('.').count() == 2 && name.chars().all(known)
+        };
+        if !(1..=40).contains(&types.len()) {
+            let problem = format!("has {} types; use 1 to 40", types.len());
+            return Some(("mixedInstances.instanceTypes", problem));
+        }
+        if let Some(wrong) = types.iter().find(|name| !is_type(name)) {
+            let problem = format!("has {wrong:?}; use types such as \"t4g.small\"");
+            return Some(("mixedInstances.instanceTypes", problem));
+        }
+        (*spot > 100).then(|| {
+            (
+                "mixedInstances.spotPercent",
+                format!("is {spot}; use 0 to 100 percent"),
+            )
+        })
+    }
 }
 
 /// The bounds are those of elasticloadbalancing `CreateTargetGroup`.
@@ -348,6 +389,7 @@ impl Target {
             .or_else(|| self.subnets.iter().find_map(|subnet| starts("subnets", subnet, "subnet-")))
             .or_else(|| starts("launchTemplate.id", &self.launch_template.id, "lt-"))
             .or_else(|| bounded("launchTemplate.version", self.launch_template.version, 1, u32::MAX, ""))
+            .or_else(|| self.mixed_instances.as_ref().and_then(MixedInstances::problem))
             .or_else(|| bounded("port", self.port.into(), 1, 65_535, ""))
             .or_else(|| starts("healthCheck.path", &check.path, "/"))
             .or_else(|| bounded("healthCheck.intervalSeconds", check.interval_seconds, 5, 300, " seconds"))
@@ -564,6 +606,39 @@ mod tests {
             assert!(error.contains(says), "{pointer}: {error}");
             assert!(error.starts_with("target /exuvia/hello/qa: "), "{error}");
         }
+    }
+
+    #[test]
+    fn bad_mixed_instances_are_refused_by_the_fields_name() {
+        for (mixed, says) in [
+            (
+                json!({"instanceTypes": [], "spotPercent": 0}),
+                "mixedInstances.instanceTypes has 0 types; use 1 to 40",
+            ),
+            (
+                json!({"instanceTypes": ["t4g.small", "large"], "spotPercent": 0}),
+                "mixedInstances.instanceTypes has \"large\"",
+            ),
+            (
+                json!({"instanceTypes": ["t4g.small"], "spotPercent": 101}),
+                "mixedInstances.spotPercent is 101; use 0 to 100 percent",
+            ),
+            (
+                json!({"instanceTypes": ["t4g.small"]}),
+                "missing field `spotPercent`",
+            ),
+        ] {
+            let mut target = example();
+            target["mixedInstances"] = mixed;
+            let error = Target::parse(&place(), &target.to_string()).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let mut target = example();
+        target["mixedInstances"] =
+            json!({"instanceTypes": ["t4g.small", "u-6tb1.metal"], "spotPercent": 50});
+        let target = Target::parse(&place(), &target.to_string()).unwrap();
+        let mixed = target.mixed_instances.unwrap();
+        assert_eq!(mixed.instance_types.len(), 2);
     }
 
     #[test]

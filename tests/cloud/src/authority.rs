@@ -146,6 +146,12 @@ pub fn asked(service: Service, form: &str, cloud: &Cloud) -> Asked {
         };
     }
     let given = given_tags(form);
+    // By itself, or in a mixed instances policy.
+    let template = |name: &str| {
+        let mixed =
+            format!("MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.{name}");
+        parameter(&format!("LaunchTemplate.{name}")).or_else(|| parameter(&mixed))
+    };
     let mut requests = Vec::new();
     for name in names(service, &action, form) {
         let (arn, tags) = cloud.named(&name).unwrap_or_else(|| {
@@ -162,7 +168,7 @@ pub fn asked(service: Service, form: &str, cloud: &Cloud) -> Asked {
             context.insert(format!("{prefix}:ResourceTag/{key}"), value.clone().into());
             context.insert(format!("aws:ResourceTag/{key}"), value.into());
         }
-        if let Some(version) = parameter("LaunchTemplate.Version") {
+        if let Some(version) = template("Version") {
             let is_pinned = !version.starts_with('$');
             let key = "autoscaling:LaunchTemplateVersionSpecified".to_owned();
             context.insert(key, is_pinned.to_string().into());
@@ -178,11 +184,10 @@ pub fn asked(service: Service, form: &str, cloud: &Cloud) -> Asked {
             requests.push(need("AddTags", format!("{created}/new"), context));
         }
     }
-    let template = parameter("LaunchTemplate.LaunchTemplateId");
-    let version = parameter("LaunchTemplate.Version").unwrap_or_else(|| "$Default".to_owned());
+    let version = template("Version").unwrap_or_else(|| "$Default".to_owned());
     Asked {
         requests,
-        runs: template.map(|template| (template, version)),
+        runs: template("LaunchTemplateId").map(|id| (id, version)),
     }
 }
 

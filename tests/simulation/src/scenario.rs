@@ -316,6 +316,7 @@ fn target(listener_arn: &str) -> Target {
             id: "lt-1".to_owned(),
             version: 1,
         },
+        mixed_instances: None,
         port: 8080,
         architecture: Some(Architecture::Arm64),
         security_updates: true,

@@ -7,7 +7,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, TAG_SIGNING_KEY, tags};
 use exuvia_core::health::Activity;
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::target::Target;
+use exuvia_core::target::{MixedInstances, Target};
 
 use super::{Fleets, count, signed};
 use crate::error::{code, failed, is};
@@ -85,7 +85,6 @@ impl Fleets {
             .groups
             .create_auto_scaling_group()
             .auto_scaling_group_name(name.to_string())
-            .launch_template(template)
             .vpc_zone_identifier(target.subnets.join(","))
             .target_group_arns(target_group)
             .min_size(signed(target.capacity.min))
@@ -93,6 +92,10 @@ impl Fleets {
             .desired_capacity(signed(capacity))
             .health_check_type("ELB")
             .health_check_grace_period(signed(target.timeouts.boot_seconds));
+        create = match &target.mixed_instances {
+            None => create.launch_template(template),
+            Some(mixed) => create.mixed_instances_policy(policy(template, mixed)),
+        };
         let all = tags(place, release).into_iter().chain([
             (TAG_LEDGER, trust.ledger.to_owned()),
             (TAG_SIGNING_KEY, trust.signing_key.to_owned()),
@@ -274,4 +277,32 @@ fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> boo
         .and_then(|error| error.message())
         .unwrap_or_default();
     code(error) == Some("ValidationError") && message.contains("not found")
+}
+
+/// The launch template with other types, in their order for On-Demand instances; of Spot instances the group takes those
+/// that are least likely to be taken back, at a low price.
+fn policy(
+    template: autoscaling::types::LaunchTemplateSpecification,
+    mixed: &MixedInstances,
+) -> autoscaling::types::MixedInstancesPolicy {
+    use autoscaling::types::{
+        InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides, MixedInstancesPolicy,
+    };
+    let overrides = mixed.instance_types.iter().map(|name| {
+        LaunchTemplateOverrides::builder()
+            .instance_type(name)
+            .build()
+    });
+    let template = LaunchTemplate::builder()
+        .launch_template_specification(template)
+        .set_overrides(Some(overrides.collect()));
+    let distribution = InstancesDistribution::builder()
+        .on_demand_base_capacity(0)
+        .on_demand_percentage_above_base_capacity(signed(100 - mixed.spot_percent.min(100)))
+        .on_demand_allocation_strategy("prioritized")
+        .spot_allocation_strategy("price-capacity-optimized");
+    MixedInstancesPolicy::builder()
+        .launch_template(template.build())
+        .instances_distribution(distribution.build())
+        .build()
 }

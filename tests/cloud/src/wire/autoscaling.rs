@@ -21,8 +21,7 @@ pub(super) fn perform(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<
 
 /// What would otherwise be passed over in silence.
 fn refuse(p: &Params) -> Result<()> {
-    const NOT_MODELLED: [&str; 5] = [
-        "MixedInstancesPolicy",
+    const NOT_MODELLED: [&str; 4] = [
         "LoadBalancerNames",
         "PredictiveScalingConfiguration",
         "InstanceLifecyclePolicy",
@@ -69,7 +68,7 @@ fn required(action: &str) -> &'static [&'static str] {
 #[rustfmt::skip]
 fn groups(c: &mut Cloud, action: &str, p: &Params) -> Option<Result<MockResponse>> {
     Some(match action {
-        "CreateAutoScalingGroup" => without_result(p, w::deserialize_create_auto_scaling_group_request, |r| c.create_auto_scaling_group(r), w::serialize_create_auto_scaling_group_response),
+        "CreateAutoScalingGroup" => without_result(p, w::deserialize_create_auto_scaling_group_request, |mut r| { r.mixed_instances_policy = gaps::mixed_instances(p); c.create_auto_scaling_group(r) }, w::serialize_create_auto_scaling_group_response),
         "UpdateAutoScalingGroup" => without_result(p, w::deserialize_update_auto_scaling_group_request, |r| c.update_auto_scaling_group(r), w::serialize_update_auto_scaling_group_response),
         "DeleteAutoScalingGroup" => without_result(p, w::deserialize_delete_auto_scaling_group_request, |r| c.delete_auto_scaling_group(&r), w::serialize_delete_auto_scaling_group_response),
         "DescribeAutoScalingGroups" => with_result(p, w::deserialize_describe_auto_scaling_groups_request, |r| c.describe_auto_scaling_groups(r), w::serialize_describe_auto_scaling_groups_response),

@@ -13,6 +13,49 @@ pub(super) fn list(params: &Params, prefix: &str) -> Vec<String> {
         .collect()
 }
 
+/// The mixed instances policy of a group.
+pub(super) fn mixed_instances(params: &Params) -> Option<asg::MixedInstancesPolicy> {
+    const POLICY: &str = "MixedInstancesPolicy";
+    if !has(params, POLICY) {
+        return None;
+    }
+    let of = |name: &str| text(params, &format!("{POLICY}.{name}"));
+    let template = |name: &str| {
+        of(&format!(
+            "LaunchTemplate.LaunchTemplateSpecification.{name}"
+        ))
+    };
+    let specification = asg::LaunchTemplateSpecification {
+        launch_template_id: template("LaunchTemplateId"),
+        launch_template_name: template("LaunchTemplateName"),
+        version: template("Version"),
+    };
+    let overrides: Vec<_> = (1..)
+        .map(|n| format!("{POLICY}.LaunchTemplate.Overrides.member.{n}"))
+        .take_while(|item| has(params, item))
+        .map(|item| asg::LaunchTemplateOverrides {
+            instance_type: text(params, &format!("{item}.InstanceType")),
+            weighted_capacity: text(params, &format!("{item}.WeightedCapacity")),
+            ..Default::default()
+        })
+        .collect();
+    let distribution = |name: &str| of(&format!("InstancesDistribution.{name}"));
+    let number = |name: &str| distribution(name).and_then(|number| number.parse().ok());
+    Some(asg::MixedInstancesPolicy {
+        launch_template: Some(asg::LaunchTemplate {
+            launch_template_specification: Some(specification),
+            overrides: Some(overrides.into()),
+        }),
+        instances_distribution: Some(asg::InstancesDistribution {
+            on_demand_allocation_strategy: distribution("OnDemandAllocationStrategy"),
+            on_demand_base_capacity: number("OnDemandBaseCapacity"),
+            on_demand_percentage_above_base_capacity: number("OnDemandPercentageAboveBaseCapacity"),
+            spot_allocation_strategy: distribution("SpotAllocationStrategy"),
+            ..Default::default()
+        }),
+    })
+}
+
 /// The configurations of the actions under `name`.
 pub(super) fn actions(params: &Params, name: &str, mut actions: elb::Actions) -> elb::Actions {
     for (n, action) in (1..).zip(&mut actions.items) {

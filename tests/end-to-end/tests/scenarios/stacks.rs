@@ -15,7 +15,13 @@ async fn a_stack_that_is_updated_during_a_deploy_concerns_the_next() {
     let user = User::of(&app.host);
     let deploy = app.upload("v2", &Image::hello("v2", &[])).await;
     deploy.reaches("Wait For Boot").await;
-    app.update_stack(&["MaxSize=3", "DiskGiB=20"]).await;
+    app.update_stack(&[
+        "MaxSize=3",
+        "DiskGiB=20",
+        "MixedInstanceTypes=t4g.small,c7g.medium",
+        "SpotPercent=50",
+    ])
+    .await;
     assert_eq!(deploy.end().await, "SUCCEEDED", "{:?}", deploy.path().await);
     app.serves("v2").await;
 
@@ -30,6 +36,9 @@ async fn a_stack_that_is_updated_during_a_deploy_concerns_the_next() {
     assert_eq!(before["capacity"]["max"], 4);
     assert_eq!(after["capacity"]["max"], 3);
     assert_ne!(before["launchTemplate"], after["launchTemplate"]);
+    assert_eq!(before["mixedInstances"], json!(null));
+    let mixed = json!({"instanceTypes": ["t4g.small", "c7g.medium"], "spotPercent": 50});
+    assert_eq!(after["mixedInstances"], mixed);
     app.is_clean(Some(3)).await;
 }
 

@@ -91,7 +91,11 @@ impl Cloud {
             v_p_c_zone_identifier: Some(subnets.join(",")),
             health_check_type: Some(group.health_check_type.clone()),
             health_check_grace_period: Some(group.grace),
-            launch_template: Some(group.launch_template.listed()),
+            launch_template: group
+                .mixed
+                .is_none()
+                .then(|| group.launch_template.listed()),
+            mixed_instances_policy: group.mixed.clone(),
             termination_policies: Some(group.termination_policies.clone().into()),
             new_instances_protected_from_scale_in: Some(group.protect_new),
             traffic_sources: Some(sources.collect()),

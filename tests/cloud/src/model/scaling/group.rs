@@ -22,6 +22,8 @@ pub(in super::super) struct Group {
     pub(in super::super) desired: i32,
     pub(super) places: Vec<Place>,
     pub(super) launch_template: Template,
+    /// What was asked for besides the template. Instances here have no type, so it is kept and listed.
+    pub(super) mixed: Option<asg::MixedInstancesPolicy>,
     pub(super) health_check_type: String,
     /// Seconds.
     pub(super) grace: i32,
@@ -194,6 +196,7 @@ impl Cloud {
             desired,
             places,
             launch_template,
+            mixed: request.mixed_instances_policy,
             health_check_type,
             grace,
             termination_policies,
@@ -338,16 +341,41 @@ fn launch_template(request: &asg::CreateAutoScalingGroupType) -> Result<Template
             "Launch configuration name not found - Launch configuration {name} not found"
         )));
     }
-    if request.mixed_instances_policy.is_some() {
-        return Err(Error::not_modelled("MixedInstancesPolicy"));
+    let mixed = request.mixed_instances_policy.as_ref();
+    let of_mixed = mixed.and_then(|mixed| mixed.launch_template.as_ref());
+    if mixed.is_some() && request.launch_template.is_some() {
+        return Err(Error::validation(
+            "Valid requests must contain either LaunchTemplate or MixedInstancesPolicy, and not both",
+        ));
     }
-    let Some(template) = request.launch_template.clone() else {
+    if let Some(mixed) = of_mixed {
+        check_overrides(mixed)?;
+    }
+    let of_mixed = of_mixed.and_then(|mixed| mixed.launch_template_specification.clone());
+    let Some(template) = request.launch_template.clone().or(of_mixed) else {
         return Err(Error::validation(
             "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or \
              MixedInstancesPolicy parameter.",
         ));
     };
     Template::parse(template)
+}
+
+/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplate.html>: 40 overrides at most.
+fn check_overrides(mixed: &asg::LaunchTemplate) -> Result<()> {
+    let overrides = mixed.overrides.as_ref();
+    let overrides = overrides.map_or(&[][..], |overrides| &overrides.items);
+    if overrides.len() > 40 {
+        return Err(Error::validation(format!(
+            "You can specify up to 40 overrides, not {}",
+            overrides.len()
+        )));
+    }
+    let typed = |one: &asg::LaunchTemplateOverrides| one.instance_type.is_some();
+    if !overrides.iter().all(typed) {
+        return Err(Error::not_modelled("overrides without InstanceType"));
+    }
+    Ok(())
 }
 
 /// The target groups named in either of the two ways of attaching.
