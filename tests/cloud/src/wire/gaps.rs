@@ -30,15 +30,15 @@ pub(super) fn mixed_instances(params: &Params) -> Option<asg::MixedInstancesPoli
         launch_template_name: template("LaunchTemplateName"),
         version: template("Version"),
     };
-    let overrides: Vec<_> = (1..)
-        .map(|n| format!("{POLICY}.LaunchTemplate.Overrides.member.{n}"))
-        .take_while(|item| has(params, item))
-        .map(|item| asg::LaunchTemplateOverrides {
+    let overrides = (1..).map_while(|n| {
+        let item = format!("{POLICY}.LaunchTemplate.Overrides.member.{n}");
+        has(params, &item).then(|| asg::LaunchTemplateOverrides {
             instance_type: text(params, &format!("{item}.InstanceType")),
             weighted_capacity: text(params, &format!("{item}.WeightedCapacity")),
             ..Default::default()
         })
-        .collect();
+    });
+    let overrides: Vec<_> = overrides.collect();
     let distribution = |name: &str| of(&format!("InstancesDistribution.{name}"));
     let number = |name: &str| distribution(name).and_then(|number| number.parse().ok());
     Some(asg::MixedInstancesPolicy {
