@@ -14,7 +14,7 @@ use crate::{compile, demo, lint, tools, up};
 
 const SPEED: u32 = 10;
 /// Some test waits for what never comes.
-const HANGS_AFTER: Duration = Duration::from_mins(15);
+const HANGS_AFTER: Duration = Duration::from_mins(25);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
