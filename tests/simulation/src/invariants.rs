@@ -405,18 +405,25 @@ impl Check<'_> {
                 .services
                 .s3
                 .versions(LEDGER, &live_key(&self.place));
-            let named = versions.iter().any(|version| {
-                let live = version.content.as_ref().map(|content| &content.body);
-                let live: Option<Live> = live.and_then(|body| serde_json::from_slice(body).ok());
-                version.written_at <= told.at
-                    && live.is_some_and(|live| Some(live.release.get()) == told.release)
-            });
-            if !named {
+            let promises: Vec<Live> = versions
+                .iter()
+                .filter(|version| version.written_at <= told.at)
+                .filter_map(|version| serde_json::from_slice(&version.content.as_ref()?.body).ok())
+                .filter(|live: &Live| Some(live.release.get()) == told.release)
+                .collect();
+            if promises.is_empty() {
                 return Some("it was not live when this was told".to_owned());
             }
-            // Only where somebody deletes what was live does the traffic stay with what is given up.
+            // Only where somebody deletes what was live does the traffic stay with what is given up; or where another deploy
+            // found it alone under traffic, before it was put in order, failed, and left it the traffic.
             let committed = execution.path.iter().any(|state| state == "Commit");
-            let is_last = self.suffers(|action| matches!(action, Action::DeleteLiveGroup));
+            let is_last = self.suffers(|action| matches!(action, Action::DeleteLiveGroup))
+                || promises.iter().any(|live| {
+                    let mut others = self.after.executions.iter();
+                    live.execution != execution.arn
+                        && others
+                            .any(|other| other.arn == live.execution && other.who.starts_with('d'))
+                });
             return (!committed && !is_last).then(|| "it failed before Commit".to_owned());
         }
         let live = self.live.as_ref()?;
