@@ -231,31 +231,27 @@ const MOST_STEPS: usize = 100;
 impl Strategy {
     /// The first thing that is wrong: the field below `strategy` and the problem with what would be right.
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let percent = |field, value: u32| {
-            (!(1..=99).contains(&value))
-                .then(|| (field, format!("is {value}; use 1 to 99 percent")))
-        };
         let wrong = match self {
             Self::AllAtOnce { .. } => None,
-            Self::Canary { percent: share, .. } | Self::Linear { percent: share, .. } => {
-                percent("strategy.percent", *share)
+            Self::Canary { percent, .. } | Self::Linear { percent, .. } => {
+                (!(1..=99).contains(percent)).then(|| {
+                    (
+                        "strategy.percent",
+                        format!("is {percent}; use 1 to 99 percent"),
+                    )
+                })
             }
             Self::Steps { steps } => problem_of(steps),
         };
         wrong.or_else(|| {
             let steps = crate::traffic::steps(self);
-            let holds = || steps.iter().map(|step| u64::from(step.hold_seconds));
-            let (field, longest) = match self {
-                Self::AllAtOnce { .. } => ("strategy.bakeSeconds", holds().max()),
-                _ => ("strategy", None),
+            let total: u64 = steps.iter().map(|step| u64::from(step.hold_seconds)).sum();
+            let (field, told) = match self {
+                Self::AllAtOnce { .. } => ("strategy.bakeSeconds", format!("is {total}")),
+                _ => ("strategy", format!("holds the traffic for {total} seconds in all")),
             };
-            let total: u64 = holds().sum();
             (total > MOST_HOLD_SECONDS.into()).then(|| {
-                let all = longest.map_or_else(
-                    || format!("holds the traffic for {total} seconds in all"),
-                    |longest| format!("is {longest}"),
-                );
-                (field, format!("{all}; use 0 to {MOST_HOLD_SECONDS} seconds, as an execution ends within a day"))
+                (field, format!("{told}; use 0 to {MOST_HOLD_SECONDS} seconds, as an execution ends within a day"))
             })
         })
     }
