@@ -189,6 +189,11 @@ impl App {
         input
     }
 
+    /// What the app's stack is called.
+    pub fn stack(&self) -> String {
+        stack(self.place.app.as_str())
+    }
+
     /// Updates the app's stack.
     pub async fn update_stack(&self, parameters: &[&str]) {
         deploy_template(self.place.app.as_str(), parameters).await;
@@ -373,6 +378,10 @@ impl App {
     }
 }
 
+fn stack(name: &str) -> String {
+    format!("exuvia-{name}-{ENVIRONMENT}")
+}
+
 fn host(name: &str) -> String {
     format!("{name}.{ENVIRONMENT}.localhost")
 }
@@ -410,8 +419,7 @@ async fn deploy_template(name: &str, more: &[&str]) {
         format!("Architecture={ARCHITECTURE}"),
     ];
     parameters.extend(fixed.iter().chain(more).map(|more| (*more).to_owned()));
-    let stack = format!("exuvia-{name}-{ENVIRONMENT}");
-    deploy_stack("app.yaml", &stack, &parameters).await;
+    deploy_stack("app.yaml", &stack(name), &parameters).await;
 }
 
 /// Deploys a template of `infra/`, as its owner would.

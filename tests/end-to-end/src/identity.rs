@@ -125,8 +125,7 @@ impl Identity {
 
 /// The physical name of what the app's stack has under that logical one.
 pub async fn resource(app: &App, logical: &str) -> String {
-    let stack = format!("exuvia-{}-{}", app.place.app, app.place.environment);
-    resource_of(&stack, logical).await
+    resource_of(&app.stack(), logical).await
 }
 
 /// The same of any stack.
