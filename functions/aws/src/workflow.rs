@@ -63,6 +63,7 @@ impl Workflow {
 
     /// The execution that a recovery is asked for by `asked_by`: it must have ended. A person who names one that has not is
     /// told what is `wrong`; whoever was sent here by the event of its end may have to wait until that is known everywhere.
+    /// One that was redriven since goes on by itself, and needs no recovery, whoever asks.
     pub async fn ended(
         &self,
         execution: &str,
@@ -80,6 +81,9 @@ impl Workflow {
         };
         let described = self.describe(execution).await?;
         let described = described.ok_or_else(|| not_over("does not exist"))?;
+        if described.is_running() && described.redriven.is_some() {
+            return Err(wrong("was redriven and goes on by itself"));
+        }
         if described.is_running() {
             return Err(not_over("still runs; stop it first"));
         }

@@ -45,7 +45,7 @@ pub fn progress(removed: Option<&Removed>, execution: &str, live: Option<&Live>)
     }
 }
 
-/// Why an upload's deploy is pointless where nothing is live: its event came late, and the app was removed since. (S3
+/// Why an upload's deploy is pointless: its event came late, and the app was removed since, whatever is live by now. (S3
 /// tells the time of an upload in whole seconds: one of the same second counts as later.)
 pub fn overtakes(removed: &Removed, deploy: &Deploy) -> Option<String> {
     let is_upload = deploy.automatic && deploy.artifact.is_some();

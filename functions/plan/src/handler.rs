@@ -29,7 +29,7 @@ pub struct Handler {
 struct Seen {
     /// The release that `live.json` names.
     committed: Option<ReleaseNumber>,
-    /// Where it names none: the last removal.
+    /// The last removal, if there ever was one.
     removed: Option<Removed>,
     /// The release that keeps the traffic until this deploy moves it.
     live: Option<Manifest>,
@@ -146,14 +146,11 @@ impl Handler {
             .await?
             .map(|live| live.value.release);
         let standing = self.fleets.standing(place).await?;
-        let removed = match committed {
-            Some(_) => None,
-            None => self
-                .ledger
-                .removed(place)
-                .await?
-                .map(|removed| removed.value),
-        };
+        let removed = self
+            .ledger
+            .removed(place)
+            .await?
+            .map(|removed| removed.value);
         // From the one before the committed on, so that the committed is among them.
         let first = committed.or(removed.as_ref().map(|removed| removed.release));
         let before = first.and_then(|release| ReleaseNumber::try_from(release.get() - 1).ok());
@@ -347,10 +344,12 @@ impl Seen {
 /// Why an upload's deploy is pointless: events come in any order, and a later upload is live already, or the app was
 /// removed since. A person who starts an execution means it.
 fn overtaken(deploy: &Deploy, seen: &Seen) -> Option<String> {
-    let Some(live) = &seen.live else {
-        return removal::overtakes(seen.removed.as_ref()?, deploy);
-    };
-    let artifact = deploy.artifact.as_ref()?;
+    if let Some(removed) = &seen.removed
+        && let Some(reason) = removal::overtakes(removed, deploy)
+    {
+        return Some(reason);
+    }
+    let (live, artifact) = (seen.live.as_ref()?, deploy.artifact.as_ref()?);
     (deploy.automatic && live.artifact.uploaded_at > artifact.uploaded_at).then(|| {
         format!(
             "A later upload is live already: {} (release {})",

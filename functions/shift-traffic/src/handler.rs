@@ -248,23 +248,11 @@ impl Handler {
         let subject = given_up.subject(record.as_ref().map(|record| &record.value));
         let (noted, progress) = self.removal(&given_up, record.as_ref()).await?;
         let removed = noted.as_ref().map(|noted| noted.value.release);
-        // Any manifest of the place tells its listener: a target that moved to another is refused while one is live.
         let known = committed
             .or(removed)
             .or(given_up.release)
             .or(standing.keys().next_back().copied());
-        let manifest = match known {
-            Some(release) => self.ledger.find_manifest(place, release).await?,
-            None => None,
-        };
-        let rule = match &manifest {
-            Some(manifest) => {
-                self.listeners
-                    .find(&manifest.target.listener_arn, place)
-                    .await?
-            }
-            None => None,
-        };
+        let rule = self.rule(place, known).await?;
         let weights = rule
             .as_ref()
             .map(|rule| rule.weights.clone())
@@ -307,6 +295,27 @@ impl Handler {
         })
     }
 
+    /// The place's rule, on the listener that a release of it names. Any release will do: a target that moved to another
+    /// listener is refused while one is live.
+    async fn rule(
+        &self,
+        place: &Place,
+        known: Option<ReleaseNumber>,
+    ) -> Result<Option<Rule>, StepError> {
+        let manifest = match known {
+            Some(release) => self.ledger.find_manifest(place, release).await?,
+            None => None,
+        };
+        match manifest {
+            Some(manifest) => {
+                self.listeners
+                    .find(&manifest.target.listener_arn, place)
+                    .await
+            }
+            None => Ok(None),
+        }
+    }
+
     /// The record of the removal that is given up or put in order, if it has begun, and how far it has come.
     async fn removal(
         &self,
@@ -341,8 +350,9 @@ impl Handler {
         }
     }
 
-    /// Roll Back without the lock: another execution has taken over, and the pointer and the live fleet are its
-    /// business. Of the rest, nobody builds a release of a smaller number any more.
+    /// Roll Back without the lock: another execution has taken over, and the pointer, the live fleet and those that the
+    /// rule names are its business (where nothing is live, one of them may have the traffic). Of the rest, nobody builds
+    /// a release of a smaller number any more.
     async fn leave(&self, given_up: &RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
         let standing = self.fleets.standing(&given_up.place).await?;
         let record = self.ledger.live(&given_up.place).await?;
@@ -353,10 +363,16 @@ impl Handler {
         let progress = noted.as_ref().map_or(Progress::NotBegun, |_| progress);
         let live = record.map(|record| record.value.release);
         let newest = given_up.release.or(noted.map(|noted| noted.value.release));
+        let rule = self.rule(&given_up.place, live.or(newest)).await?;
+        let is_named = |release| {
+            rule.as_ref()
+                .is_some_and(|rule| rule.weight_of(release).is_some())
+        };
         let older = standing
             .into_keys()
             .filter(|release| Some(*release) <= newest);
-        let retire = all_but(live, older, newest);
+        let mut retire = all_but(live, older, newest);
+        retire.retain(|release| !is_named(*release));
         Ok(ShiftTrafficOutput::RolledBack {
             release: subject,
             live,

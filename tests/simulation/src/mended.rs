@@ -2,7 +2,7 @@
 //! comes back.
 
 /// What went wrong, and the schedule that shows it, made as small as it gets.
-pub const MENDED: [(&str, &str); 25] = [
+pub const MENDED: [(&str, &str); 28] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -102,5 +102,17 @@ pub const MENDED: [(&str, &str); 25] = [
     (
         "a removal that fails when the rule is gone already is told as rolled back",
         "remove seed=1 deny@d1/Remove#1.9",
+    ),
+    (
+        "a recovery that finds its execution redriven waits for its end in vain, and calls for a person",
+        "dies-when-healthy seed=71095585 stop@d1/Check_Health#1.4 redrive:d1@r1/Validate#1",
+    ),
+    (
+        "a redriven deploy that lost its lock is to shed what has the traffic while nothing is live",
+        "remove-then-deploy seed=71066336 config:LEVEL=debug@d1/Wait_For_Boot#8 stop@d1/Shift_Traffic#1.5 kill-new-instances:1@67594ms redrive:d1@96531ms kill-instances:1@d1/Announce_Start#1",
+    ),
+    (
+        "the event of an upload comes when the app is removed and another version of it live by hand, and replaces that",
+        "remove-in-a-deploy seed=71066008 delay-event:157s@d1/Acquire_Lock#1 upload:good@8435ms redrive:d1@d1/Announce_Rollback#1 throttle@d2/Plan#1.3 start:1@95562ms",
     ),
 ];

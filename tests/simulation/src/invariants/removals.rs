@@ -2,6 +2,7 @@
 
 use exuvia_core::manifest::{Live, live_key, removed_key};
 use exuvia_core::removal::Removed;
+use exuvia_core::request::UploadName;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,7 +20,11 @@ impl Check<'_> {
             .collect();
         let uploaded = |execution: &str| {
             let mut executions = self.executions().iter();
-            let execution = executions.find(|one| one.arn == execution)?;
+            // What a person starts by hand goes first, of before or not.
+            let is_automatic = |one: &&Execution| UploadName::is_one(&one.name);
+            let execution = executions
+                .find(|one| one.arn == execution)
+                .filter(is_automatic)?;
             let input: Value = serde_json::from_str(&execution.input).ok()?;
             let id = input["artifact"]["versionId"].as_str()?;
             let mut uploads = self.after.uploads.iter();
