@@ -14,6 +14,8 @@
 #   EXUVIA_TIMEOUT_SECONDS     3600: for so long it waits; the deploy goes on all the same
 #   EXUVIA_POLL_SECONDS        5: from one look to the next
 #   EXUVIA_FAIL_IF_SUPERSEDED  true: this version is not live, whatever went first
+#   EXUVIA_UPLOADED_BY         who and from where: notices tell it. In a GitHub workflow its actor and its run
+#   EXUVIA_UPLOADED_FROM
 #
 # It ends with 0 if the version is live (or uploaded, if nobody waits), with 1 if not, and with 2 if something is wrong with
 # what it was given. In a GitHub workflow it sets outputs and writes a summary as well (action.yml).
@@ -144,11 +146,25 @@ size=$(wc -c <"$archive" | tr -d ' ')
 ((size > 0)) || wrong "$archive is empty"
 ((size <= LARGEST)) || wrong "$archive has $size bytes; an upload takes $LARGEST at most. Make the image smaller, or compress it by zstd"
 
+# Metadata of the object travel as headers, where only printable ASCII is safe.
+metadata=()
+told() { # told NAME VALUE
+  local LC_ALL=C value=${2//[^ -~]/}
+  if [[ -n ${value// /} ]]; then metadata+=("\"$1\":$(quoted "${value:0:200}")"); fi
+}
+quoted() {
+  local value=${1//\\/\\\\}
+  printf '"%s"' "${value//\"/\\\"}"
+}
+run=${GITHUB_RUN_ID:+${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_REPOSITORY:-}/actions/runs/$GITHUB_RUN_ID}
+told uploaded-by "${EXUVIA_UPLOADED_BY-${GITHUB_ACTOR:-}}"
+told uploaded-from "${EXUVIA_UPLOADED_FROM-$run}"
+
 key=$place/$EXUVIA_VERSION$ending
 say "exuvia: uploading $size bytes to s3://$EXUVIA_ARTIFACTS_BUCKET/$key"
 # By put-object, as only that answers which version of the object it has made.
 version_id=$(aws s3api put-object --bucket "$EXUVIA_ARTIFACTS_BUCKET" --key "$key" --body "$archive" \
-  --query VersionId --output text 2>"$work/error") ||
+  --metadata "{$(IFS=,; printf '%s' "${metadata[*]-}")}" --query VersionId --output text 2>"$work/error") ||
   give_up not-uploaded "the upload to s3://$EXUVIA_ARTIFACTS_BUCKET/$key was refused; who uploads needs the UploaderPolicy of $place" \
     "$(cat "$work/error")"
 [[ -n $version_id && $version_id != None && $version_id != null ]] ||

@@ -8,7 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ServerSideEncryption;
 use exuvia_core::archive::{InspectError, Inspection, inspect};
-use exuvia_core::artifact::Pinned;
+use exuvia_core::artifact::{Pinned, uploaded_by};
 use exuvia_core::build::{BuildId, METADATA_BUILD};
 use exuvia_core::config::{self, Changes, InvalidConfig};
 use exuvia_core::error::StepError;
@@ -37,6 +37,8 @@ pub struct Object {
     /// Bytes.
     pub size: u64,
     pub uploaded_at: Timestamp,
+    /// Who uploaded it, as the upload's own metadata has it.
+    pub by: Option<String>,
 }
 
 impl Artifacts {
@@ -89,6 +91,7 @@ impl Artifacts {
                 .last_modified()
                 .and_then(|time| Timestamp::from_second(time.secs()).ok())
                 .ok_or_else(|| unreadable("time of upload"))?,
+            by: uploaded_by(|name| head.metadata()?.get(name).map(String::as_str)),
         }))
     }
 

@@ -31,6 +31,29 @@ pub const SOURCE_ENDING: &str = ".src.tar.gz";
 /// `v1`, and never an artifact.
 const SOURCE_MARK: &str = ".src";
 
+/// What an upload may say of itself: user metadata of the object (`x-amz-meta-uploaded-by`, `x-amz-meta-uploaded-from`). It
+/// is what the uploader says, and nothing rests on it; S3's event knows only the account.
+pub const UPLOADED_BY: &str = "uploaded-by";
+pub const UPLOADED_FROM: &str = "uploaded-from";
+
+/// Who uploaded an object, and from where, by its metadata: one line to be read, no more.
+pub fn uploaded_by<'a>(metadata: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    const MOST: usize = 200;
+    let said = |name: &str| -> Option<String> {
+        let said: String = metadata(name)?
+            .chars()
+            .filter(|letter| !letter.is_control())
+            .take(MOST)
+            .collect();
+        Some(said.trim().to_owned()).filter(|said| !said.is_empty())
+    };
+    match (said(UPLOADED_BY), said(UPLOADED_FROM)) {
+        (by, None) => by,
+        (None, Some(from)) => Some(from),
+        (Some(by), Some(from)) => Some(format!("{by}, from {from}")),
+    }
+}
+
 /// The name of the app's settings in its prefix.
 pub const CONFIG_NAME: &str = "config.env";
 
@@ -222,6 +245,29 @@ mod tests {
         #[test]
         fn no_key_panics(key in ".*") {
             let _ = Upload::parse(&key);
+        }
+    }
+
+    #[test]
+    fn who_uploaded_is_one_short_line() {
+        let long = "x".repeat(500);
+        for (by, from, told) in [
+            (None, None, None),
+            (Some("alice"), None, Some("alice".to_owned())),
+            (
+                Some("\u{7}alice\n"),
+                Some("https://ci/1"),
+                Some("alice, from https://ci/1".to_owned()),
+            ),
+            (
+                Some(" "),
+                Some("https://ci/1"),
+                Some("https://ci/1".to_owned()),
+            ),
+            (Some(long.as_str()), None, Some("x".repeat(200))),
+        ] {
+            let said = uploaded_by(|name| if name == UPLOADED_BY { by } else { from });
+            assert_eq!(said, told);
         }
     }
 }

@@ -4,15 +4,23 @@
 //! subscribed there is read in Slack without any code of ours:
 //! <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>.
 
+pub mod links;
+pub mod mrkdwn;
 mod wording;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::lock::Purpose;
+use crate::manifest::BootReport;
 use crate::name::{Place, ReleaseNumber};
 use crate::removal::Progress;
-use crate::step::{NotifyInput, Why};
+use crate::step::{Deploy, NotifyInput, Why};
 
+use self::links::Console;
+use self::wording::because;
 use self::wording::{Wording, place, recovered};
 pub(crate) use self::wording::{cut, lasted, sentence};
 
@@ -20,6 +28,10 @@ pub(crate) use self::wording::{cut, lasted, sentence};
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Started,
+    /// Another execution deploys there.
+    Waiting,
+    /// The first instances are healthy, or the release has more of the traffic.
+    Progressing,
     Succeeded,
     /// The app is no longer deployed.
     Removed,
@@ -36,6 +48,8 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
+            Self::Waiting => "waiting",
+            Self::Progressing => "progressing",
             Self::Succeeded => "succeeded",
             Self::Removed => "removed",
             Self::Superseded => "superseded",
@@ -46,9 +60,20 @@ impl Kind {
         }
     }
 
+    /// Whether there is a reason to tell.
+    fn tells_why(self) -> bool {
+        !matches!(
+            self,
+            Self::Started | Self::Progressing | Self::Succeeded | Self::Removed
+        )
+    }
+
     /// Whether an execution ends with it. An execution has one outcome, whatever is told besides.
     pub fn is_outcome(self) -> bool {
-        !matches!(self, Self::Started | Self::NeedsAttention)
+        !matches!(
+            self,
+            Self::Started | Self::Waiting | Self::Progressing | Self::NeedsAttention
+        )
     }
 }
 
@@ -95,6 +120,9 @@ impl Why {
     }
 }
 
+/// A title is no longer: a custom notification's may be of 250 characters.
+const MOST_OF_TITLE: usize = 250;
+
 /// A notice, before it is put into anybody's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +140,18 @@ pub struct Notice {
     /// What it has replaced, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
+    /// The same for programs, as plain text: what `additionalContext` holds (docs/notice.schema.json).
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// What a notice tells besides what the workflow knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The ledger's bucket, where the report is.
+    pub ledger: &'a str,
+    /// What an instance of the release said of its failed boot.
+    pub boot: Option<&'a BootReport>,
 }
 
 /// A release that another has replaced.
@@ -124,25 +164,31 @@ pub struct Replaced {
 }
 
 impl Notice {
-    pub fn new(told: &NotifyInput) -> Self {
+    pub fn new(told: &NotifyInput, beside: Beside<'_>) -> Self {
         let recovered = recovered(told);
         let execution = recovered.map_or(&told.execution.arn, |recovered| &recovered.execution);
         let place = place(told);
+        let facts = facts(told, place.as_ref(), execution, beside);
         let Wording {
             title,
             description,
             next_steps,
-        } = Wording::of(told);
+        } = Wording::of(told, execution, beside);
         let name = execution.rsplit(':').next().unwrap_or(execution);
         let id = match told.kind {
             Kind::Started => format!("started-{name}"),
+            Kind::Waiting => format!("waiting-{name}"),
+            Kind::Progressing => match told.traffic {
+                Some(percent) => format!("traffic-{percent}-{name}"),
+                None => format!("healthy-{name}"),
+            },
             Kind::NeedsAttention => format!("attention-{name}"),
             _ => format!("outcome-{name}"),
         };
         Self {
             kind: told.kind,
             id,
-            title: title.chars().take(250).collect(),
+            title: title.chars().take(MOST_OF_TITLE).collect(),
             description,
             next_steps,
             release: told.release,
@@ -156,6 +202,7 @@ impl Notice {
                     age_seconds: replaces.age_seconds(told.now),
                 }),
             place,
+            facts,
         }
     }
 
@@ -172,14 +219,6 @@ impl Notice {
             }
             _ => self.execution_name().to_owned(),
         };
-        let mut context = json!({ "kind": self.kind.as_str(), "execution": self.execution });
-        if let Some(place) = &self.place {
-            context["app"] = place.app.as_str().into();
-            context["environment"] = place.environment.as_str().into();
-        }
-        if let Some(release) = self.release {
-            context["release"] = release.to_string().into();
-        }
         json!({
             "version": "1.0",
             "source": "custom",
@@ -196,283 +235,69 @@ impl Notice {
                 "summary": self.title,
                 "eventType": format!("exuvia.{}", self.kind.as_str()),
                 "relatedResources": [self.execution],
-                "additionalContext": context,
+                "additionalContext": self.facts,
             },
         })
+    }
+}
+
+/// What is told, for programs: plain text, not escaped for anybody. What is not known is left out.
+fn facts(
+    told: &NotifyInput,
+    place: Option<&Place>,
+    execution: &str,
+    beside: Beside<'_>,
+) -> BTreeMap<String, String> {
+    let cause = told.kind.tells_why().then(|| because(told));
+    let console = Console::of(execution);
+    let all = [
+        ("about", Some("deploy".to_owned())),
+        ("kind", Some(told.kind.as_str().to_owned())),
+        ("execution", Some(execution.to_owned())),
+        ("at", Some(told.now.to_string())),
+        ("since", Some(told.execution.start_time.to_string())),
+        ("app", place.map(|place| place.app.to_string())),
+        (
+            "environment",
+            place.map(|place| place.environment.to_string()),
+        ),
+        ("release", told.release.map(|release| release.to_string())),
+        ("version", told.version.as_ref().map(ToString::to_string)),
+        ("live", told.live.map(|live| live.to_string())),
+        (
+            "liveVersion",
+            told.live_version.as_ref().map(ToString::to_string),
+        ),
+        ("healthy", told.healthy.map(|healthy| healthy.to_string())),
+        ("wanted", told.wanted.map(|wanted| wanted.to_string())),
+        (
+            "traffic",
+            told.traffic_now().map(|percent| percent.to_string()),
+        ),
+        ("cause", cause.filter(|cause| !cause.is_empty())),
+        ("by", told.deploy.as_ref().map(asked_by)),
+        ("executionLink", console.as_ref().map(Console::execution)),
+        (
+            "reportLink",
+            place
+                .zip(console)
+                .map(|(place, console)| console.report(beside.ledger, place)),
+        ),
+    ];
+    all.into_iter()
+        .filter_map(|(name, fact)| Some((name.to_owned(), fact?)))
+        .collect()
+}
+
+/// Who or what asked for a deploy, as far as that is known.
+fn asked_by(deploy: &Deploy) -> String {
+    match &deploy.by {
+        Some(by) => by.clone(),
+        None if deploy.purpose == Purpose::Renewal => "the renewal schedule".to_owned(),
+        None if deploy.automatic => "an upload".to_owned(),
+        None => "a person, or a program, that started the execution".to_owned(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::config;
-    use crate::step::{Deploy, Execution, Replaces};
-
-    fn told(kind: Kind, why: Why) -> NotifyInput {
-        NotifyInput {
-            kind,
-            input: json!({"app": "hello", "environment": "qa", "version": "v2"}),
-            deploy: None,
-            release: Some(ReleaseNumber::try_from(43).unwrap()),
-            version: Some("v2".parse().unwrap()),
-            live: Some(ReleaseNumber::try_from(42).unwrap()),
-            live_version: Some("v1".parse().unwrap()),
-            healthy: Some(2),
-            replaces: None,
-            why,
-            execution: Execution {
-                arn: "arn:aws:states:us-east-1:1:execution:deploy:e1".into(),
-                name: "e1".into(),
-                start_time: jiff::Timestamp::UNIX_EPOCH,
-                since: None,
-            },
-            now: jiff::Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    /// A release that was planned six days before.
-    fn replaces() -> Replaces {
-        Replaces {
-            release: ReleaseNumber::try_from(42).unwrap(),
-            since: jiff::Timestamp::from_second(-6 * 86_400).unwrap(),
-            settings: Some(config::changes(b"A=1\nB=1\n", b"B=2\nC=1\n")),
-        }
-    }
-
-    #[test]
-    fn the_outcome_records_how_old_what_was_replaced_had_become() {
-        let of = |kind| {
-            Notice::new(&NotifyInput {
-                replaces: Some(replaces()),
-                ..told(kind, Why::default())
-            })
-        };
-        let recorded = serde_json::to_value(of(Kind::Succeeded)).unwrap();
-        let wanted = json!({ "release": 42, "ageSeconds": 518_400 });
-        assert_eq!(recorded["replaced"], wanted);
-        assert_eq!(of(Kind::RolledBack).replaced, None);
-    }
-
-    /// Whether `serde_json` keeps the order of fields depends on what else is built.
-    fn sorted(value: Value) -> Value {
-        match value {
-            Value::Object(fields) => {
-                let fields = fields
-                    .into_iter()
-                    .map(|(name, value)| (name, sorted(value)));
-                fields.collect::<BTreeMap<_, _>>().into_iter().collect()
-            }
-            Value::Array(values) => values.into_iter().map(sorted).collect(),
-            other => other,
-        }
-    }
-
-    fn why(status: &str, reason: &str, error: Option<&str>) -> Why {
-        Why {
-            status: status.into(),
-            reason: reason.into(),
-            error: error.map(Into::into),
-        }
-    }
-
-    #[test]
-    fn what_each_notice_says() {
-        let failed = why(
-            "failed",
-            "after 600 s only 1 of 2 instances are healthy",
-            None,
-        );
-        let caught = why(
-            "error",
-            r#"{"errorType":"AwsRefused","errorMessage":"AWS refused CreateRule: denied"}"#,
-            Some("AwsRefused"),
-        );
-        let all: Vec<String> = [
-            told(Kind::Started, Why::default()),
-            told(Kind::Succeeded, Why::default()),
-            NotifyInput {
-                replaces: Some(replaces()),
-                ..told(Kind::Started, Why::default())
-            },
-            NotifyInput {
-                replaces: Some(replaces()),
-                ..told(Kind::Succeeded, Why::default())
-            },
-            told(Kind::RolledBack, failed.clone()),
-            told(Kind::RolledBack, caught),
-            told(
-                Kind::Skipped,
-                why("skipped", "nothing is live in hello/qa yet", None),
-            ),
-            told(
-                Kind::Superseded,
-                why("superseded", "a newer deploy waits (e2)", None),
-            ),
-            told(
-                Kind::Rejected,
-                why("", "config.env is not UTF-8 text", Some("InvalidConfig")),
-            ),
-            told(
-                Kind::NeedsAttention,
-                why(
-                    "",
-                    "the fleet of release 41 is not gone",
-                    Some("StillDraining"),
-                ),
-            ),
-        ]
-        .iter()
-        .map(|told| {
-            let notice = Notice::new(told);
-            format!(
-                "{}\n  {}\n  {:?}\n",
-                notice.title, notice.description, notice.next_steps
-            )
-        })
-        .collect();
-        insta::assert_snapshot!(all.concat());
-    }
-
-    #[test]
-    fn the_message_is_a_custom_notification() {
-        let message = Notice::new(&told(Kind::Succeeded, Why::default())).to_message();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&sorted(message)).unwrap());
-    }
-
-    #[test]
-    fn how_it_ends() {
-        let n = |number| ReleaseNumber::try_from(number).ok();
-        for (why, release, live, kind) in [
-            (why("failed", "x", None), n(2), n(1), Kind::RolledBack),
-            (why("superseded", "x", None), n(2), n(1), Kind::Superseded),
-            (
-                why("error", "x", Some("States.Timeout")),
-                n(2),
-                n(1),
-                Kind::RolledBack,
-            ),
-            (
-                why("error", "x", Some("LockLost")),
-                n(2),
-                n(1),
-                Kind::Superseded,
-            ),
-            (
-                why("error", "x", Some("NothingLive")),
-                None,
-                None,
-                Kind::Rejected,
-            ),
-            (why("skipped", "x", None), None, n(1), Kind::Skipped),
-            (why("skipped", "x", None), None, None, Kind::Skipped),
-            (why("recover", "x", None), n(2), n(2), Kind::Succeeded),
-            (why("recover", "x", None), n(2), n(1), Kind::RolledBack),
-            (why("recover", "x", None), None, None, Kind::RolledBack),
-        ] {
-            assert_eq!(ending(&why, release, live), kind, "{why:?}");
-        }
-    }
-
-    #[test]
-    fn how_a_removal_ends() {
-        use Progress::{Begun, Done, NotBegun};
-        let one = ReleaseNumber::try_from(1).ok();
-        for (why, progress, live, kind) in [
-            (why("recover", "x", None), NotBegun, one, Kind::RolledBack),
-            (why("recover", "x", None), Begun, None, Kind::Removed),
-            (why("recover", "x", None), Done, None, Kind::Removed),
-            (why("recover", "x", None), Done, one, Kind::Removed),
-            (why("skipped", "x", None), NotBegun, None, Kind::Skipped),
-            (
-                why("error", "x", Some("AwsRefused")),
-                NotBegun,
-                one,
-                Kind::RolledBack,
-            ),
-            (
-                why("error", "x", Some("AwsRefused")),
-                Begun,
-                None,
-                Kind::Removed,
-            ),
-            (
-                why("error", "x", Some("LockLost")),
-                NotBegun,
-                one,
-                Kind::Superseded,
-            ),
-        ] {
-            let ends = ending_of_removal(&why, progress, live);
-            assert_eq!(ends, kind, "{why:?} {progress:?}");
-        }
-    }
-
-    #[test]
-    fn what_the_notices_of_a_removal_say() {
-        let deploy = |more: Value| -> Deploy {
-            let mut deploy = json!({
-                "app": "hello", "environment": "qa", "purpose": "deploy", "removal": true, "automatic": false,
-                "since": jiff::Timestamp::UNIX_EPOCH,
-            });
-            deploy["recovers"] = more;
-            serde_json::from_value(deploy).unwrap()
-        };
-        let asked = deploy(Value::Null);
-        let cut_off = deploy(json!({"execution": "arn:e0", "status": "ABORTED"}));
-        let refused = || {
-            why(
-                "error",
-                "AWS refused DeleteRule: denied",
-                Some("AwsRefused"),
-            )
-        };
-        let recover = || why("recover", "", None);
-        let all: Vec<String> = [
-            (Kind::Started, &asked, Why::default(), true),
-            (Kind::Removed, &asked, Why::default(), true),
-            (Kind::Removed, &cut_off, recover(), false),
-            (Kind::RolledBack, &asked, refused(), true),
-            (Kind::RolledBack, &cut_off, recover(), true),
-            (
-                Kind::Superseded,
-                &asked,
-                why("superseded", "A newer deploy goes first: e2", None),
-                false,
-            ),
-            (
-                Kind::Skipped,
-                &asked,
-                why("skipped", "Nothing is deployed in hello/qa", None),
-                false,
-            ),
-            (Kind::NeedsAttention, &asked, refused(), true),
-        ]
-        .into_iter()
-        .map(|(kind, deploy, why, is_live)| {
-            let told = told(kind, why);
-            let notice = Notice::new(&NotifyInput {
-                deploy: Some(deploy.clone()),
-                release: None,
-                version: None,
-                live: told.live.filter(|_| is_live),
-                live_version: told.live_version.clone().filter(|_| is_live),
-                ..told
-            });
-            format!(
-                "{}\n  {}\n  {:?}\n",
-                notice.title, notice.description, notice.next_steps
-            )
-        })
-        .collect();
-        insta::assert_snapshot!(all.concat());
-    }
-
-    #[test]
-    fn a_hostile_reason_is_cut_and_cleaned() {
-        let long = why("failed", &format!("bad\u{7}\n{}", "x".repeat(9_000)), None);
-        let notice = Notice::new(&told(Kind::RolledBack, long));
-        assert!(notice.description.len() < 1_700 && !notice.description.contains(char::is_control));
-    }
-}
+mod tests;

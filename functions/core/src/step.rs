@@ -71,6 +71,9 @@ pub struct Deploy {
     /// Since when this is wanted: the time of the upload that started it, else the execution's start. Of two deploys
     /// the later wanted goes first, whichever's event was delivered first.
     pub since: Timestamp,
+    /// Who uploaded it, as the upload says: nobody has checked that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Absent for a removal and a recovery: what has to be put in order is told by what is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -396,6 +399,8 @@ pub enum ShiftTrafficOutput {
         retire: Vec<ReleaseNumber>,
         /// What the execution's outcome is.
         ending: Kind,
+        /// Percent of the traffic that the release had when it was given up.
+        had: u32,
     },
 }
 
@@ -459,11 +464,33 @@ pub struct NotifyInput {
     #[serde(default)]
     pub healthy: Option<u32>,
     #[serde(default)]
+    pub wanted: Option<u32>,
+    /// Percent of the traffic that the release had at most.
+    #[serde(default)]
+    pub traffic: Option<u32>,
+    /// Since when it had any.
+    #[serde(default)]
+    pub traffic_since: Option<Timestamp>,
+    #[serde(default)]
     pub replaces: Option<Replaces>,
     #[serde(default)]
     pub why: Why,
     pub execution: Execution,
     pub now: Timestamp,
+}
+
+impl NotifyInput {
+    /// Percent of the traffic that the release has by now: what was given up has none.
+    pub fn traffic_now(&self) -> Option<u32> {
+        let is_live = self.release.is_some() && self.release == self.live;
+        match self.kind {
+            Kind::RolledBack | Kind::Superseded if !is_live => self.release.map(|_| 0),
+            Kind::Succeeded => Some(100),
+            Kind::Started => Some(0),
+            Kind::Progressing => self.traffic.or(Some(0)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -70,6 +70,14 @@ pub fn weights(live: Option<ReleaseNumber>, new: ReleaseNumber, percent: u32) ->
     .collect()
 }
 
+/// Percent of the traffic that a rule gives a release; at least one if it gives it any.
+pub fn share(rule: &[Weight], release: Option<ReleaseNumber>) -> u32 {
+    let total: u32 = rule.iter().map(|share| share.weight).sum();
+    let shares = rule.iter().filter(|share| Some(share.release) == release);
+    let weight: u32 = shares.map(|share| share.weight).sum();
+    (weight * 100).div_ceil(total.max(1))
+}
+
 /// The rule when a deploy has ended: one fleet, everything.
 pub fn only(release: ReleaseNumber) -> Vec<Weight> {
     vec![Weight {

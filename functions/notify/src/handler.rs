@@ -9,8 +9,8 @@ use exuvia_core::build;
 use exuvia_core::build::notice::{BuildNotice, Kind};
 use exuvia_core::build::step::AnnounceInput;
 use exuvia_core::error::StepError;
-use exuvia_core::manifest::outcome_key;
-use exuvia_core::notice::Notice;
+use exuvia_core::manifest::{BootReport, outcome_key};
+use exuvia_core::notice::{self, Beside, Notice};
 use exuvia_core::step::{NotifyInput, NotifyOutput};
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error};
@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub struct Handler {
     ledger: Ledger,
+    ledger_bucket: String,
     topic: Topic,
 }
 
@@ -55,8 +56,10 @@ struct Outcome<N> {
 
 impl Handler {
     pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
+        let ledger_bucket = settings.get("LEDGER_BUCKET")?;
         Ok(Self {
-            ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
+            ledger: Ledger::new(config, ledger_bucket.clone()),
+            ledger_bucket,
             topic: Topic::new(config, settings.get("TOPIC_ARN")?),
         })
     }
@@ -69,7 +72,12 @@ impl Handler {
     }
 
     async fn of_deploy(&self, told: &NotifyInput) -> Result<NotifyOutput, StepError> {
-        let notice = Notice::new(told);
+        let boot = self.boot_report(told).await;
+        let beside = Beside {
+            ledger: &self.ledger_bucket,
+            boot: boot.as_ref(),
+        };
+        let notice = Notice::new(told, beside);
         let id = notice.id.clone();
         // What needs attention is told beside the outcome: that was told before, or a recovery will tell it.
         if notice.kind.is_outcome() {
@@ -79,6 +87,17 @@ impl Handler {
             self.topic.publish(&notice).await?;
         }
         Ok(NotifyOutput { id })
+    }
+
+    /// What an instance of a release that was rolled back said of its failed boot. It is told if it can be read, as the
+    /// cause names it already.
+    async fn boot_report(&self, told: &NotifyInput) -> Option<BootReport> {
+        let (deploy, release) = (told.deploy.as_ref()?, told.release?);
+        if told.kind != notice::Kind::RolledBack {
+            return None;
+        }
+        let reports = self.ledger.boot_reports(&deploy.place(), release).await;
+        reports.ok()?.into_iter().next()
     }
 
     async fn of_build(&self, told: &AnnounceInput) -> Result<NotifyOutput, StepError> {

@@ -292,6 +292,7 @@ impl Handler {
             live: keeper,
             retire: all_but(keeper, standing.into_keys(), given_up.release.or(removed)),
             ending: ending(&given_up, progress, subject, keeper),
+            had: traffic::share(&weights, given_up.release),
         })
     }
 
@@ -378,6 +379,8 @@ impl Handler {
             live,
             retire,
             ending: ending(given_up, progress, subject, live),
+            // Whatever it has now, another execution gave it.
+            had: 0,
         })
     }
 }

@@ -53,6 +53,7 @@ impl Handler {
             config: None,
             automatic: UploadName::is_one(&input.execution.name),
             since: input.execution.start_time,
+            by: None,
             target: None,
             renew: None,
             recovers: None,
@@ -93,11 +94,13 @@ impl Handler {
                     deploy.since = object.uploaded_at;
                 }
                 deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
+                deploy.by = object.by;
                 deploy.version = Some(version);
             }
             Source::Version(version) => {
                 let object = self.newest(&place, &version).await?;
                 deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
+                deploy.by = object.by;
                 deploy.version = Some(version);
             }
             Source::Release(release) => {

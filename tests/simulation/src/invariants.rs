@@ -6,6 +6,7 @@
 mod removals;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use exuvia_cloud::model::{GroupState, Survey};
 use exuvia_core::build::{self, BuildId, METADATA_BUILD};
@@ -15,6 +16,7 @@ use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix,
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::Kind;
 use jiff::Timestamp;
+use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::executions::Execution;
@@ -36,7 +38,16 @@ struct Told {
     release: Option<u32>,
     execution: String,
     description: String,
+    /// Where the message is not what docs/notice.schema.json promises.
+    breaks_contract: Option<String>,
 }
+
+/// The contract of what is published.
+static CONTRACT: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = include_str!("../../../docs/notice.schema.json");
+    let schema = serde_json::from_str(schema).unwrap_or_default();
+    jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("the contract: {error}"))
+});
 
 struct Check<'a> {
     before: &'a Estate,
@@ -269,7 +280,17 @@ impl Check<'_> {
     }
 
     fn outcomes_are_true(&mut self) {
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<String> = self
+            .told
+            .iter()
+            .filter_map(|told| {
+                Some(format!(
+                    "{} breaks the contract: {}",
+                    told.id,
+                    told.breaks_contract.as_ref()?
+                ))
+            })
+            .collect();
         for execution in self.executions().iter().filter(|one| !one.is_recovery()) {
             let of_it = self
                 .told
@@ -425,6 +446,14 @@ impl Check<'_> {
                             .any(|other| other.arn == live.execution && other.who.starts_with('d'))
                 });
             return (!committed && !is_last).then(|| "it failed before Commit".to_owned());
+        }
+        let release = told
+            .release
+            .and_then(|release| ReleaseNumber::try_from(release).ok());
+        let fleet = release.map(|release| self.fleet(release));
+        let had_traffic = fleet.is_some_and(|fleet| self.outcome.watch.served.contains(&fleet));
+        if had_traffic && told.description.contains("never had traffic") {
+            return Some("it had traffic".to_owned());
         }
         let live = self.live.as_ref()?;
         let manifest = manifest(self.after, &self.place, live.release)?;
@@ -590,13 +619,18 @@ impl Check<'_> {
 }
 
 fn says_nothing(told: &Told) -> Option<String> {
-    let bare = told.description.trim();
+    // The links come last.
+    let (bare, _) = told
+        .description
+        .split_once('<')
+        .unwrap_or((&told.description, ""));
+    let bare = bare.trim();
     let says_nothing = bare.is_empty() || bare.contains("null") || bare.contains("undefined");
     says_nothing.then(|| format!("it gives no reason: {bare:?}"))
 }
 
 fn is_outcome(kind: &str) -> bool {
-    !["started", "needsAttention"].contains(&kind)
+    !["started", "waiting", "progressing", "needsAttention"].contains(&kind)
 }
 
 fn live(estate: &Estate, place: &Place) -> Option<Live> {
@@ -625,6 +659,10 @@ fn told(before: &Estate, after: &Estate) -> Vec<Told> {
                 release: text(&context["release"]).parse().ok(),
                 execution: text(&context["execution"]),
                 description: text(&message["content"]["description"]),
+                breaks_contract: CONTRACT
+                    .validate(&message)
+                    .err()
+                    .map(|error| format!("{}: {error}", error.instance_path())),
             }
         })
         .collect()

@@ -4,7 +4,7 @@
 //! until its group has replaced it, and a fleet that somebody scales in is smaller. Once an app is removed, as somebody
 //! asked, nothing has to be there, until a release is live again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use exuvia_cloud::model::Survey;
 
@@ -16,6 +16,8 @@ pub struct Watch {
     pub floor: usize,
     /// Instances that died by themselves or were replaced because they were ill, by group.
     deaths: BTreeMap<String, usize>,
+    /// Fleets that a rule ever gave requests.
+    pub served: BTreeSet<String>,
     is_allowed_less: bool,
     has_failed: bool,
 }
@@ -25,6 +27,7 @@ impl Watch {
         Self {
             floor: healthy(estate),
             deaths: BTreeMap::new(),
+            served: BTreeSet::new(),
             is_allowed_less: false,
             has_failed: false,
         }
@@ -51,6 +54,10 @@ impl Watch {
 
     /// What is wrong, the first time that it is.
     pub fn look(&mut self, estate: &Estate) -> Option<String> {
+        let rules = estate.cloud.survey().rules;
+        let weights = rules.into_iter().flat_map(|rule| rule.weights);
+        let served = weights.filter(|(_, weight)| *weight > 0);
+        self.served.extend(served.map(|(name, _)| name));
         if self.has_failed {
             return None;
         }

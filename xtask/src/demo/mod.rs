@@ -15,7 +15,7 @@ use crate::cloud::network::Network;
 use crate::cloud::stacks::{self, App, Pipeline};
 use crate::cloud::{Instances, LocalCloud, State};
 use crate::process::Lifetime;
-use crate::ui::{Tone, Ui, seconds, wrapped};
+use crate::ui::{Tone, Ui, seconds};
 use crate::{compile, up};
 use fleet::Observer;
 use notices::Notices;
@@ -70,9 +70,7 @@ impl<'a> Stage<'a> {
                 "           {} {title}",
                 self.ui.paint(Tone::Note, "✉")
             ));
-            let steps = content.next_steps.iter().map(|step| format!("→ {step}"));
-            let lines = content.description.lines().map(str::to_owned);
-            for line in lines.chain(steps).flat_map(|line| wrapped(&line, 92)) {
+            for line in content.lines() {
                 self.ui
                     .line(format!("             {}", self.ui.paint(Tone::Dim, &line)));
             }

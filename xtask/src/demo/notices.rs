@@ -8,6 +8,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::cloud::State;
+use crate::ui::wrapped;
+
+/// Columns of a notice's text.
+const WIDTH: usize = 92;
 
 /// A notice in the schema of Amazon Q Developer in chat applications, as far as it is shown here.
 ///
@@ -25,6 +29,45 @@ pub(crate) struct Content {
     pub(crate) description: String,
     #[serde(default)]
     pub(crate) next_steps: Vec<String>,
+}
+
+impl Content {
+    /// The lines below the title, as a reader of the channel sees them.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let steps = self.next_steps.iter().map(|step| format!("→ {step}"));
+        let mut in_block = false;
+        let mut lines = Vec::new();
+        for line in self.description.lines() {
+            if line == "```" {
+                in_block = !in_block;
+            } else if in_block {
+                lines.push(format!("│ {}", shown(line)));
+            } else {
+                lines.extend(wrapped(&shown(line), WIDTH));
+            }
+        }
+        lines.extend(steps.flat_map(|step| wrapped(&shown(&step), WIDTH)));
+        lines
+    }
+}
+
+/// mrkdwn as Slack shows it: of a link its text, of a command the command. (Long addresses help nobody in a terminal.)
+fn shown(mrkdwn: &str) -> String {
+    let mut rest = mrkdwn;
+    let mut told = String::new();
+    while let Some((before, link)) = rest.split_once('<') {
+        told.push_str(before);
+        let Some((link, after)) = link.split_once('>') else {
+            break;
+        };
+        let text = link.split_once('|').map_or(link, |(_, text)| text);
+        told.push_str(&format!("[{text}]"));
+        rest = after;
+    }
+    told.push_str(rest);
+    let plain = told.replace('`', "");
+    let plain = plain.replace("&lt;", "<").replace("&gt;", ">");
+    plain.replace("&amp;", "&")
 }
 
 /// A queue that is subscribed to the topic, and read until this is dropped.
@@ -117,5 +160,28 @@ async fn read(
                 .send()
                 .await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_shown_as_slack_shows_it() {
+        let content = Content {
+            title: "hello/qa: v2 was rolled back".to_owned(),
+            description: "It &lt;failed&gt; &amp; ended.\n```\nError: 1 &lt; 2\n```\n<https://a/?b&amp;c|Execution> · <https://d|Report>".to_owned(),
+            next_steps: vec!["To go back: `aws --input '{}'`".to_owned()],
+        };
+        assert_eq!(
+            content.lines(),
+            [
+                "It <failed> & ended.",
+                "│ Error: 1 < 2",
+                "[Execution] · [Report]",
+                "→ To go back: aws --input '{}'",
+            ]
+        );
     }
 }

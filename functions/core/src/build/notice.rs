@@ -1,6 +1,8 @@
 //! What people are told of builds, and the one outcome that a build has. The kinds that a build shares with a deploy
 //! have the same name, so that one filter of a subscription takes both.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,6 +11,8 @@ use super::step::AnnounceInput;
 use super::{BuildId, Report};
 use crate::announcement::Announcement;
 use crate::name::{Place, Version};
+use crate::notice::links::Console;
+use crate::notice::mrkdwn::{block, escape, link};
 use crate::notice::{cut, sentence};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +48,10 @@ impl Kind {
     }
 }
 
-/// So much of a build's output is told: lines, and characters of each.
+/// So much of a build's output is told: lines, and characters.
 const MOST_LINES: usize = 50;
-const MOST_OF_LINE: usize = 200;
+const MOST_OF_OUTPUT: usize = 1_200;
+const MOST_OF_CAUSE: usize = 700;
 
 /// A notice of a build, before it is put into anybody's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +68,9 @@ pub struct BuildNotice {
     pub next_steps: Vec<String>,
     /// The execution that it is about.
     pub execution: String,
+    /// The same for programs, as plain text: what `additionalContext` holds (docs/notice.schema.json).
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
 }
 
 impl BuildNotice {
@@ -88,9 +96,11 @@ impl BuildNotice {
         let what = version
             .as_ref()
             .map_or_else(|| "the build".to_owned(), ToString::to_string);
-        let because = sentence(&cut(&told.why.text()));
-        let because = because.trim_end();
-        let output = report.map_or(String::new(), |report| last_lines(&report.output));
+        let cause = sentence(&cut(&told.why.text())).trim_end().to_owned();
+        let because = escape(&cause, MOST_OF_CAUSE);
+        let output = report.map_or(String::new(), |report| {
+            block(&report.output, MOST_LINES, MOST_OF_OUTPUT)
+        });
         let again = || {
             vec![format!(
                 "Mend it and upload the source again, or start the execution {} again",
@@ -135,6 +145,29 @@ impl BuildNotice {
             ),
         };
         let id = BuildId::of(execution);
+        let console = Console::of(execution).map(|console| console.execution());
+        let links = console.as_ref().map_or_else(String::new, |console| {
+            format!("\n{}", link(console, "Execution"))
+        });
+        let facts = [
+            ("about", Some("build".to_owned())),
+            ("kind", Some(told.kind.as_str().to_owned())),
+            ("execution", Some(execution.clone())),
+            ("build", Some(id.to_string())),
+            ("at", Some(told.now.to_string())),
+            ("since", Some(told.execution.start_time.to_string())),
+            ("app", place.as_ref().map(|place| place.app.to_string())),
+            (
+                "environment",
+                place.as_ref().map(|place| place.environment.to_string()),
+            ),
+            ("version", version.as_ref().map(ToString::to_string)),
+            ("cause", Some(cause).filter(|cause| !cause.is_empty())),
+            ("executionLink", console),
+        ];
+        let facts = facts
+            .into_iter()
+            .filter_map(|(name, fact)| Some((name.to_owned(), fact?)));
         let what_for = match told.kind {
             Kind::Started => "started",
             Kind::NeedsAttention => "attention",
@@ -147,43 +180,16 @@ impl BuildNotice {
             place,
             version,
             title: title.chars().take(250).collect(),
-            description: description.trim_start().to_owned(),
+            description: format!("{}{links}", description.trim_start()),
             next_steps,
             execution: execution.clone(),
+            facts: facts.collect(),
         }
     }
 }
 
 fn name_of(execution: &str) -> &str {
     execution.rsplit(':').next().unwrap_or(execution)
-}
-
-/// The end of a build's output as a block. What a builder prints is not ours: control characters go, and the colours
-/// that they begin with them.
-fn last_lines(output: &[String]) -> String {
-    let clean = |line: &String| -> String {
-        let mut kept = String::new();
-        let mut letters = line.chars().peekable();
-        while let Some(letter) = letters.next() {
-            if letter == '\u{1b}' && letters.next_if_eq(&'[').is_some() {
-                // A control sequence ends with its first letter (ECMA-48).
-                letters.by_ref().find(|c| ('@'..='~').contains(c));
-            } else if letter == '\t' || !letter.is_control() {
-                kept.push(if letter == '\t' { ' ' } else { letter });
-            }
-        }
-        // It must not end the block.
-        kept.replace("```", "'''")
-            .chars()
-            .take(MOST_OF_LINE)
-            .collect()
-    };
-    let first = output.len().saturating_sub(MOST_LINES);
-    let lines: Vec<String> = output[first..].iter().map(clean).collect();
-    if lines.iter().all(|line| line.trim().is_empty()) {
-        return String::new();
-    }
-    format!("\n```\n{}\n```", lines.join("\n"))
 }
 
 impl Announcement for BuildNotice {
@@ -193,14 +199,6 @@ impl Announcement for BuildNotice {
 
     fn message(&self) -> Value {
         let kind = self.kind.as_str();
-        let mut context = json!({ "kind": kind, "execution": self.execution, "build": self.build });
-        if let Some(place) = &self.place {
-            context["app"] = place.app.as_str().into();
-            context["environment"] = place.environment.as_str().into();
-        }
-        if let Some(version) = &self.version {
-            context["version"] = version.as_str().into();
-        }
         json!({
             "version": "1.0",
             "source": "custom",
@@ -217,7 +215,7 @@ impl Announcement for BuildNotice {
                 "summary": self.title,
                 "eventType": format!("exuvia.build.{kind}"),
                 "relatedResources": [self.execution],
-                "additionalContext": context,
+                "additionalContext": self.facts,
             },
         })
     }
@@ -367,7 +365,9 @@ mod tests {
         let lines: Vec<&str> = output.iter().map(String::as_str).collect();
         let notice = BuildNotice::new(&told(Kind::BuildFailed, "x"), Some(&report(&lines)));
         let (_, block) = notice.description.split_once("\n```\n").unwrap();
-        let lines: Vec<&str> = block.trim_end_matches("\n```").lines().collect();
+        let (block, links) = block.split_once("\n```").unwrap();
+        assert!(links.ends_with("|Execution>"), "{links}");
+        let lines: Vec<&str> = block.lines().collect();
         assert_eq!(lines.len(), 50);
         assert_eq!(lines[0], "line 152");
         assert_eq!(lines[48], "red '''end");
@@ -379,7 +379,12 @@ mod tests {
     #[test]
     fn the_message_is_a_custom_notification() {
         let message = BuildNotice::new(&told(Kind::Built, ""), None).message();
-        assert_eq!(message["source"], "custom");
+        let schema =
+            serde_json::from_str(include_str!("../../../../docs/notice.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        if let Err(error) = schema.validate(&message) {
+            panic!("{}: {error}", error.instance_path());
+        }
         assert_eq!(message["metadata"]["eventType"], "exuvia.build.built");
         assert_eq!(message["metadata"]["additionalContext"]["version"], "v2");
     }

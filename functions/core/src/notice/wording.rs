@@ -2,14 +2,24 @@
 
 use jiff::Timestamp;
 
+use super::links::Console;
+use super::mrkdwn::{block, code, escape, link};
+use super::{Beside, Kind};
 use crate::lock::Purpose;
-use crate::name::Place;
-use crate::notice::Kind;
+use crate::name::{Place, ReleaseNumber};
 use crate::request::Request;
 use crate::step::{Deploy, NotifyInput, Recovered, Replaces};
 
 /// At most this many characters of a reason are told; the rest is in the execution.
 const MOST: usize = 1_500;
+
+/// So much is told in a message, in characters as they are sent: Slack shows no more of a section than 3,000, and what is
+/// longest of each part is within that, with the links. (The whole of a reason is in the notice's facts.)
+const MOST_OF_CAUSE: usize = 700;
+const MOST_OF_DETAIL: usize = 200;
+const MOST_LINES: usize = 20;
+const MOST_OF_OUTPUT: usize = 800;
+const MOST_OF_STEP: usize = 350;
 
 /// What a notice says.
 pub(super) struct Wording {
@@ -29,174 +39,391 @@ pub(super) fn place(told: &NotifyInput) -> Option<Place> {
     deploy.or_else(|| Request::place_of(&told.input))
 }
 
+/// Why, as a sentence in plain text; empty where there is nothing to tell. Why an execution was cut off, its cause tells;
+/// that a recovery cleans up is no reason.
+pub(super) fn because(told: &NotifyInput) -> String {
+    let why = match (recovered(told), &told.why.error) {
+        (Some(recovered), None) => {
+            let cause = recovered.cause.as_deref();
+            let cause = cause.map_or_else(String::new, |cause| format!(" ({})", cut(cause)));
+            format!("The execution was cut off: {}{cause}", recovered.status)
+        }
+        _ => cut(&told.why.text()),
+    };
+    sentence(&why).trim_end().to_owned()
+}
+
 impl Wording {
-    #[allow(clippy::too_many_lines)] // one arm a kind, in one place
-    pub(super) fn of(told: &NotifyInput) -> Self {
-        let (recovered, place) = (recovered(told), place(told));
-        let whom = place
-            .as_ref()
-            .map_or_else(|| "an execution".to_owned(), ToString::to_string);
-        let removal = told.deploy.as_ref().is_some_and(|deploy| deploy.removal);
-        let what = match (&told.version, told.release) {
+    pub(super) fn of(told: &NotifyInput, execution: &str, beside: Beside<'_>) -> Self {
+        let place = place(told);
+        let telling = Telling {
+            told,
+            whom: place
+                .as_ref()
+                .map_or_else(|| "an execution".to_owned(), ToString::to_string),
+            place: place.as_ref(),
+            removal: told.deploy.as_ref().is_some_and(|deploy| deploy.removal),
+            recovered: recovered(told).is_some(),
+            console: Console::of(execution),
+            beside,
+        };
+        let (title, says) = telling.what();
+        let says: Vec<String> = says
+            .into_iter()
+            .filter(|sentence| !sentence.is_empty())
+            .collect();
+        let output = telling.output();
+        let links = telling.links();
+        Self {
+            title: format!("{}: {title}", telling.whom),
+            description: format!("{}{output}{links}", says.join(" ")),
+            next_steps: telling.next_steps(),
+        }
+    }
+}
+
+/// What is told, and all that it is told from. Every text in it that is not ours is escaped where it is put in.
+struct Telling<'a> {
+    told: &'a NotifyInput,
+    whom: String,
+    place: Option<&'a Place>,
+    removal: bool,
+    /// Whether a recovery tells it of the execution that was cut off.
+    recovered: bool,
+    console: Option<Console<'a>>,
+    beside: Beside<'a>,
+}
+
+impl Telling<'_> {
+    /// The title without the place, and the sentences.
+    fn what(&self) -> (String, Vec<String>) {
+        let what = self.subject();
+        let stays = self.stays();
+        let because = escape(&because(self.told), MOST_OF_CAUSE);
+        match self.told.kind {
+            Kind::Waiting => (
+                format!("{what} waits"),
+                vec![because, "It begins when that has ended.".to_owned()],
+            ),
+            Kind::Started if self.removal => ("removing the app".to_owned(), vec![self.goes()]),
+            Kind::Started => (
+                format!("deploying {what}"),
+                vec![
+                    self.renews(),
+                    "Launching a new fleet.".to_owned(),
+                    format!("{stays} meanwhile."),
+                    self.settings(),
+                    self.uploaded(),
+                ],
+            ),
+            Kind::Progressing => match self.told.traffic {
+                Some(percent) => (
+                    format!("{what} has {percent}% of the traffic"),
+                    vec![self.watched(percent)],
+                ),
+                None => (
+                    format!("{what} is booting"),
+                    vec![
+                        format!("{} healthy.", self.of_all()),
+                        format!("{stays} meanwhile."),
+                    ],
+                ),
+            },
+            Kind::Succeeded => (
+                format!("{what} is live"),
+                vec![
+                    self.if_recovered(because),
+                    self.is_live(),
+                    self.had_run(),
+                    self.settings(),
+                    self.uploaded(),
+                ],
+            ),
+            Kind::Removed => (
+                "removed".to_owned(),
+                vec![
+                    self.if_recovered(because),
+                    self.is_gone(),
+                    "Its releases and artifacts are kept.".to_owned(),
+                ],
+            ),
+            Kind::RolledBack if self.removal => (
+                "the removal was given up".to_owned(),
+                vec![because, format!("{stays}.")],
+            ),
+            Kind::RolledBack => (
+                format!("{what} was rolled back"),
+                vec![
+                    because,
+                    self.had_traffic(),
+                    format!("{stays}."),
+                    self.uploaded(),
+                ],
+            ),
+            // Before Plan nobody has looked at what is live.
+            Kind::Superseded if self.told.release.is_none() => {
+                (format!("{what} gave way"), vec![because])
+            }
+            Kind::Superseded => (
+                format!("{what} gave way"),
+                vec![because, self.had_traffic(), format!("{stays}.")],
+            ),
+            Kind::Skipped if self.removal => ("nothing was removed".to_owned(), vec![because]),
+            Kind::Skipped => ("nothing was deployed".to_owned(), vec![because]),
+            Kind::Rejected => (
+                "refused".to_owned(),
+                vec![because, "Nothing was touched.".to_owned(), self.uploaded()],
+            ),
+            Kind::NeedsAttention => (
+                format!("{what} needs attention"),
+                vec![because, "Something could not be put in order.".to_owned()],
+            ),
+        }
+    }
+
+    /// Names and versions have no letter in them that Slack would format.
+    fn subject(&self) -> String {
+        match (&self.told.version, self.told.release) {
             (Some(version), Some(release)) => format!("{version} (release {release})"),
             (Some(version), None) => version.to_string(),
             (None, Some(release)) => format!("release {release}"),
-            (None, None) if removal => "the removal".to_owned(),
+            (None, None) if self.removal => "the removal".to_owned(),
             (None, None) => "the deploy".to_owned(),
-        };
-        let stays = match (&told.live_version, told.live) {
+        }
+    }
+
+    fn stays(&self) -> String {
+        match (&self.told.live_version, self.told.live) {
             (Some(version), Some(release)) => {
                 format!("{version} (release {release}) has the traffic")
             }
             (None, Some(release)) => format!("Release {release} has the traffic"),
             _ => "Nothing is live".to_owned(),
-        };
-        // Why an execution was cut off, its cause tells; that a recovery cleans up is no reason.
-        let because = match (recovered, &told.why.error) {
-            (Some(_), None) => String::new(),
-            _ => sentence(&cut(&told.why.text())),
-        };
-        let cut_off = recovered.map(|recovered| {
-            let cause = recovered
-                .cause
-                .as_deref()
-                .map(|cause| format!(" ({})", cut(cause)))
-                .unwrap_or_default();
-            format!("The execution was cut off: {}{cause}. ", recovered.status)
-        });
-        let cut_off = cut_off.unwrap_or_default();
-        let again = place.as_ref().map(|place| {
-            let Place { app, environment } = place;
-            if removal {
-                return format!("Remove it again with the input {{\"app\":\"{app}\",\"environment\":\"{environment}\",\"operation\":\"remove\"}}: that sheds what is left as well");
-            }
-            format!("Deploy what is live again with the input {{\"app\":\"{app}\",\"environment\":\"{environment}\"}}")
-        });
-        let settings = told
-            .replaces
-            .as_ref()
-            .and_then(|replaces| replaces.settings.as_ref())
-            .map_or_else(String::new, |changes| format!(" Settings: {changes}."));
-        let renews = told
-            .deploy
-            .as_ref()
-            .is_some_and(|deploy| deploy.purpose == Purpose::Renewal);
-        let begins = match &told.replaces {
+        }
+    }
+
+    /// That it was cut off is told of what came to a good end as well.
+    fn if_recovered(&self, because: String) -> String {
+        if self.recovered {
+            because
+        } else {
+            String::new()
+        }
+    }
+
+    fn renews(&self) -> String {
+        let deploy = self.told.deploy.as_ref();
+        let renews = deploy.is_some_and(|deploy| deploy.purpose == Purpose::Renewal);
+        match &self.told.replaces {
             Some(replaces) if renews => {
-                let (release, age) = (replaces.release, age(replaces, told.now));
-                format!("A renewal: release {release} has run for {age}. ")
+                let (release, age) = (replaces.release, age(replaces, self.told.now));
+                format!("A renewal: release {release} has run for {age}.")
             }
             _ => String::new(),
-        };
-        let had_run = told.replaces.as_ref().map_or_else(String::new, |replaces| {
-            let (release, age) = (replaces.release, age(replaces, told.now));
-            format!(" Release {release} had run for {age}.")
-        });
-        let (title, description, next_steps) = match told.kind {
-            Kind::Started if removal => (
-                format!("{whom}: removing the app"),
-                match (&told.live_version, told.live) {
-                    (Some(version), Some(release)) => {
-                        format!("{version} (release {release}) is about to lose its traffic, and is then shed.")
-                    }
-                    _ => "Nothing has the traffic; what is left of the app is shed.".to_owned(),
-                },
-                vec![],
-            ),
-            Kind::Removed => (
-                format!("{whom}: removed"),
-                {
-                    let was = match (&told.live_version, told.live) {
-                        (Some(version), Some(release)) => format!("{version} (release {release}) gets no requests any more; it"),
-                        _ => "Nothing is live any more; what was".to_owned(),
-                    };
-                    format!("{cut_off}{was} is being shed. Its releases and artifacts are kept.")
-                },
-                vec!["An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()],
-            ),
-            Kind::RolledBack if removal => (
-                format!("{whom}: the removal was given up"),
-                format!("{cut_off}{because}{stays}."),
-                if recovered.is_some() {
-                    vec![]
-                } else {
-                    vec!["Look at what it names, then start the execution again".to_owned()]
-                },
-            ),
-            Kind::Started => (
-                format!("{whom}: deploying {what}"),
-                format!("{begins}Launching a new fleet. {stays} meanwhile.{settings}"),
-                vec![],
-            ),
-            Kind::Succeeded => (
-                format!("{whom}: {what} is live"),
-                {
-                    let old = told.live.filter(|live| Some(*live) != told.release);
-                    let now = match (told.healthy, old) {
-                        (Some(healthy), Some(old)) => format!(
-                            "All traffic is on {healthy} healthy instances; release {old} is being shed."
-                        ),
-                        (Some(healthy), None) => {
-                            format!("All traffic is on {healthy} healthy instances.")
-                        }
-                        _ => "All traffic is on it.".to_owned(),
-                    };
-                    format!("{cut_off}{now}{had_run}{settings}")
-                },
-                told.live
-                    .filter(|live| Some(*live) != told.release)
-                    .zip(place.as_ref())
-                    .map(|(live, place)| format!("To go back, start an execution with the input {{\"app\":\"{}\",\"environment\":\"{}\",\"release\":{live}}}", place.app, place.environment))
-                    .into_iter()
-                    .collect(),
-            ),
-            // Before Plan nobody has looked at what is live.
-            Kind::Superseded if told.release.is_none() => (
-                format!("{whom}: {what} gave way"),
-                because.trim_end().to_owned(),
-                vec![],
-            ),
-            Kind::Superseded => (
-                format!("{whom}: {what} gave way"),
-                format!("{because}{stays}."),
-                vec![],
-            ),
-            Kind::Skipped => (
-                if removal {
-                    format!("{whom}: nothing was removed")
-                } else {
-                    format!("{whom}: nothing was deployed")
-                },
-                because.trim_end().to_owned(),
-                vec![],
-            ),
-            Kind::Rejected => (
-                format!("{whom}: refused"),
-                format!("{because}Nothing was touched."),
-                vec!["Mend what it names, then upload or start it again".to_owned()],
-            ),
-            Kind::RolledBack => (
-                format!("{whom}: {what} was rolled back"),
-                format!("{cut_off}{because}{stays}."),
-                match (recovered, &told.why.error) {
-                    (Some(_), _) => vec![],
-                    (None, None) => vec!["Mend it and upload a new version".to_owned()],
-                    (None, Some(_)) => {
-                        vec!["Look at what it names, then start the execution again".to_owned()]
-                    }
-                },
-            ),
-            Kind::NeedsAttention => (
-                format!("{whom}: {what} needs attention"),
-                format!("{because}Something could not be put in order."),
-                again.into_iter().collect(),
-            ),
-        };
-        Self {
-            title,
-            description,
-            next_steps,
         }
+    }
+
+    fn settings(&self) -> String {
+        let replaces = self.told.replaces.as_ref();
+        let changes = replaces.and_then(|replaces| replaces.settings.as_ref());
+        changes.map_or_else(String::new, |changes| {
+            format!(
+                "Settings: {}.",
+                escape(&changes.to_string(), MOST_OF_DETAIL)
+            )
+        })
+    }
+
+    fn uploaded(&self) -> String {
+        let deploy = self.told.deploy.as_ref();
+        let by = deploy.and_then(|deploy| deploy.by.as_deref());
+        by.map_or_else(String::new, |by| {
+            format!("Uploaded by {}.", escape(by, MOST_OF_DETAIL))
+        })
+    }
+
+    fn goes(&self) -> String {
+        match (&self.told.live_version, self.told.live) {
+            (Some(version), Some(release)) => format!(
+                "{version} (release {release}) is about to lose its traffic, and is then shed."
+            ),
+            _ => "Nothing has the traffic; what is left of the app is shed.".to_owned(),
+        }
+    }
+
+    fn is_gone(&self) -> String {
+        let was = match (&self.told.live_version, self.told.live) {
+            (Some(version), Some(release)) => {
+                format!("{version} (release {release}) gets no requests any more; it")
+            }
+            _ => "Nothing is live any more; what was".to_owned(),
+        };
+        format!("{was} is being shed.")
+    }
+
+    fn of_all(&self) -> String {
+        match (self.told.healthy, self.told.wanted) {
+            (Some(healthy), Some(wanted)) if healthy != wanted => {
+                format!("{healthy} of {wanted} instances are")
+            }
+            (Some(1), _) => "1 instance is".to_owned(),
+            (Some(healthy), _) => format!("{healthy} instances are"),
+            (None, _) => "its instances are".to_owned(),
+        }
+    }
+
+    fn watched(&self, percent: u32) -> String {
+        let of_all = self.of_all();
+        match self.old() {
+            Some(old) if percent < 100 => {
+                format!(
+                    "{of_all} healthy. Release {old} has the rest, and is ready to take all of it back."
+                )
+            }
+            Some(old) => {
+                format!(
+                    "{of_all} healthy. It is watched before release {old} is shed, which can take the traffic back until then."
+                )
+            }
+            None => format!("{of_all} healthy. It is watched before it is told as live."),
+        }
+    }
+
+    /// The release that was live, if another is now or is to be.
+    fn old(&self) -> Option<ReleaseNumber> {
+        let live = self.told.live;
+        live.filter(|live| Some(*live) != self.told.release)
+    }
+
+    fn is_live(&self) -> String {
+        let on = match self.told.healthy {
+            Some(1) => "1 healthy instance".to_owned(),
+            Some(healthy) => format!("{healthy} healthy instances"),
+            None => "it".to_owned(),
+        };
+        // A recovery tells of another execution, whose start it does not know.
+        let after = if self.recovered {
+            String::new()
+        } else {
+            let start = self.told.execution.start_time;
+            format!(
+                " after {}",
+                lasted(self.told.now.duration_since(start).as_secs())
+            )
+        };
+        let shed = self
+            .old()
+            .map_or_else(String::new, |old| format!("; release {old} is being shed"));
+        format!("All traffic is on {on}{after}{shed}.")
+    }
+
+    fn had_run(&self) -> String {
+        let replaces = self.told.replaces.as_ref();
+        replaces.map_or_else(String::new, |replaces| {
+            let (release, age) = (replaces.release, age(replaces, self.told.now));
+            format!("Release {release} had run for {age}.")
+        })
+    }
+
+    /// Whether what was given up ever had traffic, and for how long.
+    fn had_traffic(&self) -> String {
+        let Some(release) = self.told.release else {
+            return String::new();
+        };
+        if Some(release) == self.told.live {
+            return String::new();
+        }
+        let since = self.told.traffic_since;
+        let lasted = since.map(|since| lasted(self.told.now.duration_since(since).as_secs()));
+        match (self.told.traffic, lasted) {
+            (Some(percent), Some(lasted)) => {
+                format!("Release {release} had traffic for {lasted}, up to {percent}% of it.")
+            }
+            // The recovery of one that was cut off knows only what it found.
+            (Some(percent), None) => {
+                format!("Release {release} had {percent}% of the traffic until now.")
+            }
+            (None, Some(lasted)) => format!("Release {release} may have had traffic for {lasted}."),
+            (None, None) if self.recovered => String::new(),
+            (None, None) => format!("Release {release} never had traffic."),
+        }
+    }
+
+    /// What an instance of it printed last.
+    fn output(&self) -> String {
+        let boot = self
+            .beside
+            .boot
+            .filter(|_| self.told.kind == Kind::RolledBack);
+        boot.map_or_else(String::new, |report| {
+            block(&report.output, MOST_LINES, MOST_OF_OUTPUT)
+        })
+    }
+
+    fn links(&self) -> String {
+        let Some(console) = &self.console else {
+            return String::new();
+        };
+        let execution = link(&console.execution(), "Execution");
+        let report = self.place.map_or_else(String::new, |place| {
+            let url = console.report(self.beside.ledger, place);
+            format!(" · {}", link(&url, "Report"))
+        });
+        format!("\n{execution}{report}")
+    }
+
+    fn next_steps(&self) -> Vec<String> {
+        let step = match self.told.kind {
+            Kind::Succeeded => self.old().and_then(|old| self.back(old)),
+            Kind::Removed => Some("An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()),
+            Kind::Rejected => Some("Mend what it names, then upload or start it again".to_owned()),
+            Kind::RolledBack if self.recovered => None,
+            Kind::RolledBack if self.told.why.error.is_none() && !self.removal => {
+                Some("Mend it and upload a new version".to_owned())
+            }
+            Kind::RolledBack => {
+                Some("Look at what it names, then start the execution again".to_owned())
+            }
+            Kind::NeedsAttention => self.again(),
+            _ => None,
+        };
+        step.into_iter().collect()
+    }
+
+    fn back(&self, old: ReleaseNumber) -> Option<String> {
+        let place = self.place?;
+        let Place { app, environment } = place;
+        let input =
+            format!("{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{old}}}");
+        Some(self.start("To go back", &input))
+    }
+
+    fn again(&self) -> Option<String> {
+        let Place { app, environment } = self.place?;
+        let place = format!("\"app\":\"{app}\",\"environment\":\"{environment}\"");
+        Some(if self.removal {
+            let input = format!("{{{place},\"operation\":\"remove\"}}");
+            self.start("Remove it again, which sheds what is left as well", &input)
+        } else {
+            self.start(
+                "Deploy what is live again, which sheds what is left as well",
+                &format!("{{{place}}}"),
+            )
+        })
+    }
+
+    /// How to start an execution: a command where there is room for it.
+    fn start(&self, what_for: &str, input: &str) -> String {
+        let command = self.console.as_ref().map(|console| console.start(input));
+        let command = command.map(|command| format!("{what_for}: {}", code(&command)));
+        command
+            .filter(|step| step.chars().count() <= MOST_OF_STEP)
+            .unwrap_or_else(|| {
+                format!(
+                    "{what_for}: start an execution with the input {}",
+                    code(input)
+                )
+            })
     }
 }
 

@@ -44,12 +44,29 @@ async fn a_canary_has_its_share_first_and_then_everything() {
     assert_eq!(deploy.end().await, "SUCCEEDED", "{:?}", deploy.path().await);
     assert_eq!(shifts(&deploy.path().await), 2);
     app.serves("v2").await;
+    // Each step is told.
+    let notices = app.notices().await;
+    let told = notices.iter().filter(|notice| notice.id.ends_with(deploy.name()));
+    let told = told.filter(|notice| notice.id.starts_with("traffic-"));
+    let told: Vec<&str> = told.map(|notice| notice.text.lines().next().unwrap()).collect();
+    assert!(
+        matches!(&told[..], [first, second]
+            if first.contains("25% of the traffic") && second.contains("100% of the traffic")),
+        "{notices:?}"
+    );
 
     // It falls ill while it has its share: one rule change, and nobody has noticed but those who met it.
     let ill = Image::hello("v3", &["HELLO_EXIT_AFTER=5"]);
     let bad = app.upload("v3", &ill).await;
     assert_eq!(bad.end().await, "RolledBack", "{:?}", bad.path().await);
     assert!(shifts(&bad.path().await) <= 1, "{:?}", bad.path().await);
+    let told = app.outcome(&bad).await;
+    let says = if shifts(&bad.path().await) == 1 {
+        "up to 25% of it"
+    } else {
+        "never had traffic"
+    };
+    assert!(told.text.contains(says), "{told:?}");
     app.serves("v2").await;
 
     // A person goes back faster than the stack says, or slower.

@@ -74,6 +74,8 @@ async fn deploy(app: &App, version: &str, image: &Image) -> Told {
         ("EXUVIA_ENVIRONMENT", app.place.environment.as_str()),
         ("EXUVIA_VERSION", version),
         ("EXUVIA_ARCHIVE", archive.to_str().unwrap()),
+        ("EXUVIA_UPLOADED_BY", "<alice>"),
+        ("EXUVIA_UPLOADED_FROM", "https://ci.example/runs/7"),
     ];
     run(&directory, &variables).await
 }
@@ -90,6 +92,12 @@ async fn a_ci_passes_only_if_its_version_is_live() {
         "{good:?}"
     );
     app.serves("v1").await;
+    // Whoever reads the channel learns whose it is.
+    let by = "Uploaded by &lt;alice&gt;, from https://ci.example/runs/7.";
+    let notices = app.notices().await;
+    let telling = notices.iter().filter(|notice| notice.text.contains(by));
+    let kinds: Vec<&str> = telling.map(|notice| notice.kind.as_str()).collect();
+    assert_eq!(kinds, ["started", "succeeded"], "{notices:?}");
 
     let bad = Image::hello("v2", &["HELLO_HEALTH=500"]);
     let bad = deploy(&app, "v2", &bad).await;

@@ -17,6 +17,7 @@ fn notice() -> Notice {
         release: Some("7".parse().unwrap()),
         execution: "arn".to_owned(),
         replaced: None,
+        facts: std::collections::BTreeMap::new(),
     }
 }
 
