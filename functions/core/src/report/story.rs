@@ -105,8 +105,6 @@ impl Report {
         story.end(execution);
         let last_at = events.last().map_or(execution.now, |event| event.at);
         let outcome = execution.outcome.or(story.outcome);
-        let mut asked = Asked::of(name_of(&execution.arn), &execution.input);
-        asked.by = None;
         let input: Value = serde_json::from_str(&execution.input).unwrap_or_default();
         let recovers = input.get("recover").and_then(Value::as_str);
         let mut report = Self {
@@ -119,7 +117,7 @@ impl Report {
             release: story.release,
             version: story.version.clone(),
             from: story.from.clone(),
-            asked,
+            asked: Asked::of(name_of(&execution.arn), &execution.input),
             status: execution.status.clone(),
             outcome,
             needs_attention: story.attention,

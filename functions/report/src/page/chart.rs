@@ -77,11 +77,15 @@ pub(super) struct Bar {
     pub(super) tone: &'static str,
 }
 
+/// Of a moment there is something to be seen as well.
+const LEAST: f64 = 0.4;
+
 impl Bar {
     pub(super) fn new(from: f64, to: f64, tone: &'static str) -> Self {
+        let width = (to - from).max(LEAST);
         Self {
-            x: format!("{from:.3}%"),
-            width: format!("{:.3}%", (to - from).max(0.0)),
+            x: format!("{:.3}%", from.min(100.0 - width)),
+            width: format!("{width:.3}%"),
             tone,
         }
     }
