@@ -83,8 +83,8 @@ pub struct Report {
     pub path: Vec<Stay>,
     #[serde(default)]
     pub path_left_out: usize,
-    /// Seconds in each state, all stays together.
-    pub seconds: BTreeMap<String, f64>,
+    /// Milliseconds in each state, all stays together.
+    pub milliseconds: BTreeMap<String, i64>,
     /// How healthy the new fleet was, whenever it was looked at.
     pub health: Vec<Sample>,
     /// The new release's share of the traffic, from each of these moments on.

@@ -76,7 +76,7 @@ pub(super) struct Look {
 struct Story {
     path: Vec<Stay>,
     left_out: usize,
-    seconds: BTreeMap<String, f64>,
+    milliseconds: BTreeMap<String, i64>,
     looks: Vec<Look>,
     traffic: Vec<Share>,
     notices: Vec<Told>,
@@ -128,7 +128,7 @@ impl Report {
             recovered_by: execution.recovered_by.clone(),
             path: story.path,
             path_left_out: story.left_out,
-            seconds: story.seconds,
+            milliseconds: story.milliseconds,
             health: Vec::new(),
             traffic: story.traffic,
             healthy_at: None,
@@ -230,8 +230,8 @@ impl Story {
             return;
         };
         stay.exited = Some(at);
-        let took = at.duration_since(stay.entered).as_secs_f64().max(0.0);
-        *self.seconds.entry(stay.state.clone()).or_default() += took;
+        let took = at.as_millisecond() - stay.entered.as_millisecond();
+        *self.milliseconds.entry(stay.state.clone()).or_default() += took.max(0);
         self.keep(stay);
     }
 
