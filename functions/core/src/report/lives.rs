@@ -52,7 +52,7 @@ pub struct Life {
     /// When it was gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminated: Option<Timestamp>,
-    /// The state of its target when it was last seen, with the reason code: `unhealthy (Target.ResponseCodeMismatch)`.
+    /// The state of its target when it was last looked at, or its own while it was not in service, with the reason code: `unhealthy (Target.ResponseCodeMismatch)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// What it reported of a boot that failed.
@@ -95,14 +95,12 @@ impl Report {
             }
         }
         self.launch_failures.truncate(MOST_LIVES / 10);
+        for look in looks(events) {
+            find_healthy(&mut lives, &look);
+        }
         for target in fleet.targets.iter().filter(|target| known(&target.id)) {
             let life = life_of(&mut lives, &target.id);
-            let reason = target
-                .reason
-                .as_deref()
-                .map(|reason| format!(" ({reason})"));
-            let state = format!("{}{}", target.state, reason.unwrap_or_default());
-            life.state = Some(clean(&state, 100));
+            life.state = Some(state(&target.state, target.reason.as_deref()));
         }
         for report in fleet
             .reports
@@ -111,9 +109,6 @@ impl Report {
         {
             let life = life_of(&mut lives, &report.instance_id);
             life.boot_report = Some(clean(&report.summary(), 500));
-        }
-        for look in looks(events) {
-            find_healthy(&mut lives, &look);
         }
         self.instances = lives;
         self.limit_lives();
@@ -174,11 +169,23 @@ fn find_healthy(lives: &mut [Life], look: &Look) {
             && life.terminating.is_none_or(|terminating| terminating > at)
     };
     let named = |life: &Life| look.waiting.iter().any(|one| one.instance == life.id);
+    for one in &look.waiting {
+        if let Some(life) = lives.iter_mut().find(|life| life.id == one.instance) {
+            life.state = Some(state(&one.state, one.reason.as_deref()));
+        }
+    }
     let healthy = |life: &Life| there(life) && !named(life);
     if lives.iter().filter(|life| healthy(life)).count() != look.sample.healthy as usize {
         return;
     }
     for life in lives.iter_mut().filter(|life| healthy(life)) {
         life.healthy.get_or_insert(at);
+        life.state = Some("healthy".to_owned());
     }
+}
+
+/// As `unhealthy (Target.ResponseCodeMismatch)`.
+fn state(state: &str, reason: Option<&str>) -> String {
+    let reason = reason.map(|reason| format!(" ({reason})"));
+    clean(&format!("{state}{}", reason.unwrap_or_default()), 100)
 }

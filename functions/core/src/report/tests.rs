@@ -75,9 +75,10 @@ fn told(report: &Report) -> String {
     lines.push(format!("traffic: {}", traffic.join(" ")));
     for life in &report.instances {
         lines.push(format!(
-            "{} {:?} launched {} in service {} healthy {} terminating {} terminated {}",
+            "{} {:?} last {:?} launched {} in service {} healthy {} terminating {} terminated {}",
             life.id,
             life.zone,
+            life.state.as_deref().unwrap_or_default(),
             at(life.launched),
             at(life.in_service),
             at(life.healthy),

@@ -115,12 +115,9 @@ fn lived(life: &Life, until: Timestamp, clock: &Clock) -> Lived {
     }
     let mut why = Vec::new();
     why.extend(life.boot_report.clone());
-    let dead = life.terminating.is_some();
-    why.extend(
-        life.state
-            .clone()
-            .filter(|state| !dead && state != "healthy"),
-    );
+    let last = life.state.iter();
+    let unwell = last.filter(|state| *state != "healthy" && !state.starts_with("draining"));
+    why.extend(unwell.map(|state| format!("last seen {state}")));
     why.extend(life.reason.clone());
     Lived {
         told: format!(
