@@ -9,6 +9,7 @@ mod image;
 mod lint;
 mod package;
 mod process;
+mod releases;
 mod simulate;
 mod test;
 mod tools;
@@ -46,6 +47,8 @@ enum Command {
     Env,
     /// End it
     Down,
+    /// List what was deployed, as the ledger's reports tell it
+    Releases(releases::Options),
     /// Test it: lint, all tests, the end-to-end tests against a local AWS, and the demo
     Test(test::Options),
     /// Prove it: deploys in virtual time, under every fault
@@ -88,6 +91,7 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
             interruptible(demo::run(ui, &demo, speed, instances))
         }
         Command::Up(options) => interruptible(up::up(ui, &options)),
+        Command::Releases(options) => interruptible(releases::run(ui, &options)),
         Command::Simulate(options) => interruptible(simulate::run(ui, &options)),
         Command::Test(options) => interruptible(test::run(ui, options)),
     }

@@ -82,6 +82,12 @@ async fn all(ui: &Ui) -> Result<Counts> {
     heading(ui, "Tests");
     total.add(cargo_test(ui, "test.log", &["--workspace"], Vec::new()).await?);
 
+    heading(ui, "The reports' pages, in a browser");
+    total.add(match pages(ui).await {
+        Ok(counts) => counts,
+        Err(error) => report(ui, "the tests in a browser", &Err(error)),
+    });
+
     heading(ui, "End to end, in a local AWS");
     match end_to_end(ui).await {
         Ok(counts) => total.add(counts),
@@ -103,6 +109,20 @@ fn report(ui: &Ui, what: &str, result: &Result<()>) -> Counts {
         ui.line(format!("  {} {what}: {error:#}", ui.mark(false)));
     }
     Counts::one(result.is_ok())
+}
+
+/// What a person sees of a deploy.
+async fn pages(ui: &Ui) -> Result<Counts> {
+    let browser = tools::browser(ui).await?;
+    let environment = vec![
+        ("EXUVIA_BROWSER", browser.program.display().to_string()),
+        (
+            "EXUVIA_BROWSER_MODULES",
+            browser.modules.display().to_string(),
+        ),
+    ];
+    let arguments = ["--test", "browser", "--", "--ignored"];
+    cargo_test(ui, "test-browser.log", &arguments, environment).await
 }
 
 async fn end_to_end(ui: &Ui) -> Result<Counts> {

@@ -83,11 +83,10 @@ pub(crate) async fn check_machine() -> Result<()> {
 
 /// Installs a docker engine where that is a matter of one command: by root on a Debian or Ubuntu.
 pub(crate) async fn install_docker(ui: &Ui) -> Result<()> {
-    let has = |program: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-    };
-    if has("dockerd") || !has("apt-get") || !nix::unistd::Uid::effective().is_root() {
+    if program("dockerd").is_some()
+        || program("apt-get").is_none()
+        || !nix::unistd::Uid::effective().is_root()
+    {
         return Ok(());
     }
     let step = ui.step(
@@ -95,23 +94,74 @@ pub(crate) async fn install_docker(ui: &Ui) -> Result<()> {
         "installing docker.io",
         Some("about a minute, once"),
     );
-    for arguments in [
-        &["update"][..],
-        &[
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "docker.io",
-            "iproute2",
-        ],
-    ] {
+    apt_install(&["docker.io", "iproute2"]).await?;
+    step.done("docker.io is installed");
+    Ok(())
+}
+
+/// A browser, for the tests of the reports' pages.
+pub(crate) struct Browser {
+    pub(crate) program: PathBuf,
+    /// Where what drives it is installed.
+    pub(crate) modules: PathBuf,
+}
+
+/// Where Chromium is, by its names, or another that is built of it.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// Finds a browser, installs it where that is a matter of one command, and installs what drives it into `.local/browser`.
+pub(crate) async fn browser(ui: &Ui) -> Result<Browser> {
+    let found = || CHROMIUM.iter().find_map(|name| program(name));
+    if found().is_none() && program("apt-get").is_some() && nix::unistd::Uid::effective().is_root()
+    {
+        let step = ui.step(
+            "Browser",
+            "installing chromium",
+            Some("about a minute, once"),
+        );
+        apt_install(&["chromium"]).await?;
+        step.done("chromium is installed");
+    }
+    let program = found().context(
+        "there is no Chromium on this machine: install it, for instance with `apt-get install chromium`",
+    )?;
+    let modules = local().join("browser");
+    let pinned = |name: &str| std::fs::read(root().join("xtask/browser").join(name));
+    let have = std::fs::read(modules.join("package-lock.json"));
+    let complete = modules.join("node_modules/.package-lock.json").exists();
+    if !complete || have.ok() != Some(pinned("package-lock.json")?) {
+        std::fs::create_dir_all(&modules)?;
+        for name in ["package.json", "package-lock.json"] {
+            std::fs::write(modules.join(name), pinned(name)?)?;
+        }
+        let mut npm = process::tied("npm");
+        npm.current_dir(&modules)
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        process::output(npm, "npm ci")
+            .await
+            .context("what drives the browser cannot be installed: is Node.js 20 or newer there, and npm's registry reachable?")?;
+    }
+    Ok(Browser { program, modules })
+}
+
+/// A program on the PATH.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
+/// Installs packages of a Debian or Ubuntu.
+async fn apt_install(packages: &[&str]) -> Result<()> {
+    let install = ["install", "--yes", "--no-install-recommends"];
+    for arguments in [vec!["update"], [&install[..], packages].concat()] {
         let mut apt = process::tied("apt-get");
         apt.env("DEBIAN_FRONTEND", "noninteractive")
             .arg("--quiet")
             .args(arguments);
         process::output(apt, "apt-get").await?;
     }
-    step.done("docker.io is installed");
     Ok(())
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Options {
     keep: Option<PathBuf>,
 }
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     tools::local().join("up")
 }
 
@@ -169,6 +169,7 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
   curl "$EXUVIA_LOAD_BALANCER_URL"                 {curl}
   aws stepfunctions list-executions --state-machine-arn "$EXUVIA_STATE_MACHINE_ARN" \
     --output table --query "executions[].[name, status]"
+  cargo xtask releases                             what was deployed; a page of each is in the ledger
 
   {versions}
   cargo xtask image --binary PROGRAM --version 1.0 --output shop.tar.gz    {image}

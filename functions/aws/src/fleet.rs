@@ -15,6 +15,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::fleet::FleetName;
 use exuvia_core::health::{Group, Instance, Observation};
 use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::report;
 
 pub struct Fleets {
     groups: autoscaling::Client,
@@ -91,6 +92,26 @@ impl Fleets {
                     })
                     .collect(),
             }),
+        })
+    }
+
+    /// What there is to tell of a release's instances; of a fleet that is gone, what Auto Scaling has kept of it.
+    pub async fn lives(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<report::Fleet, StepError> {
+        let name = FleetName::new(place, release);
+        let mut targets = Vec::new();
+        if let Some(group) = self.group(&name).await? {
+            for arn in group.target_group_arns() {
+                targets.extend(self.target_health(arn).await?);
+            }
+        }
+        Ok(report::Fleet {
+            activities: group::all_activities(&self.groups, &name.to_string()).await?,
+            targets,
+            reports: Vec::new(),
         })
     }
 

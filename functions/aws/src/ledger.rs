@@ -20,8 +20,8 @@ use crate::keys::SigningKey;
 
 #[derive(Clone)]
 pub struct Ledger {
-    client: aws_sdk_s3::Client,
-    bucket: String,
+    pub(crate) client: aws_sdk_s3::Client,
+    pub(crate) bucket: String,
 }
 
 /// Under which condition an object is written or deleted.
@@ -373,7 +373,7 @@ impl Ledger {
         self.write(key, self.put_object(key, body), only).await
     }
 
-    fn put_object(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
+    pub(crate) fn put_object(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -382,7 +382,7 @@ impl Ledger {
             .body(ByteStream::from(body))
     }
 
-    async fn write(
+    pub(crate) async fn write(
         &self,
         key: &str,
         put: PutObjectFluentBuilder,

@@ -2,8 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::primitives::DateTime;
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use exuvia_core::error::StepError;
+use exuvia_core::report::history::{Details, Event, What};
 use exuvia_core::request::is_recovery;
 use exuvia_core::step::Execution;
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ pub enum Started {
 pub struct Described {
     /// Step Functions' word, such as `RUNNING`.
     pub status: String,
+    pub started: Option<Timestamp>,
     /// When it ended, if it has.
     pub ended: Option<Timestamp>,
     /// When it was last redriven, if it ever was.
@@ -102,6 +104,7 @@ impl Workflow {
         match described {
             Ok(described) => Ok(Some(Described {
                 status: described.status().as_str().to_owned(),
+                started: timestamp(described.start_date()),
                 ended: described.stop_date().and_then(timestamp),
                 redriven: described.redrive_date().and_then(timestamp),
                 input: described.input().map(ToOwned::to_owned),
@@ -114,6 +117,61 @@ impl Workflow {
             Err(error) => Err(failed(format!("DescribeExecution {execution}"), error)),
         }
     }
+
+    /// All events of an execution, in order.
+    pub async fn history(&self, execution: &str) -> Result<Vec<Event>, StepError> {
+        let mut pages = self
+            .0
+            .get_execution_history()
+            .execution_arn(execution)
+            .include_execution_data(true)
+            .max_results(1_000)
+            .into_paginator()
+            .items()
+            .send();
+        let mut events = Vec::new();
+        while let Some(event) = pages.next().await {
+            let event =
+                event.map_err(|error| failed(format!("GetExecutionHistory {execution}"), error))?;
+            events.extend(read(&event));
+        }
+        events.sort_by_key(|event| event.id);
+        Ok(events)
+    }
+}
+
+fn read(event: &HistoryEvent) -> Option<Event> {
+    let entered = event.state_entered_event_details();
+    let exited = event.state_exited_event_details();
+    let mut details = Details {
+        state: entered
+            .map(|details| details.name())
+            .or(exited.map(|details| details.name())),
+        output: exited.and_then(|details| details.output()),
+        ..Details::default()
+    };
+    // Each kind of failure has details of its own type.
+    macro_rules! failure {
+        ($($of:ident),*) => {$(
+            if let Some(failure) = event.$of() {
+                (details.error, details.cause) = (failure.error(), failure.cause());
+            }
+        )*};
+    }
+    failure!(
+        task_failed_event_details,
+        task_timed_out_event_details,
+        task_start_failed_event_details,
+        task_submit_failed_event_details,
+        lambda_function_failed_event_details,
+        lambda_function_timed_out_event_details,
+        evaluation_failed_event_details
+    );
+    Some(Event {
+        id: event.id(),
+        at: timestamp(event.timestamp())?,
+        what: What::of(event.r#type().as_str(), details),
+    })
 }
 
 fn timestamp(date: &DateTime) -> Option<Timestamp> {

@@ -66,6 +66,7 @@ impl Handler {
                 grown: false,
                 wait_seconds: 1,
                 reason: format!("A newer deploy goes first: {newer}"),
+                waiting: Vec::new(),
             });
         }
         let target = self.ledger.manifest(place, *release).await?.target;
@@ -97,6 +98,7 @@ impl Handler {
             grown: follows,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,
+            waiting: health::waiting(&seen),
         })
     }
 
@@ -131,6 +133,7 @@ impl Handler {
             grown: false,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,
+            waiting: health::waiting(&seen),
         })
     }
 

@@ -277,6 +277,42 @@ fn failure(seen: &Observation, wanted: u32, elapsed: i64) -> Option<String> {
     })
 }
 
+/// An instance that is not healthy yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    pub instance: String,
+    /// The state of its target, or, while it is not in service, its own: `initial`, `Pending`.
+    pub state: String,
+    /// The reason code of the target's state, such as `Elb.RegistrationInProgress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How many are told: what a step answers stays small, however large the fleet.
+pub const MOST_WAITING: usize = 20;
+
+/// The first of the instances that are not healthy yet.
+pub fn waiting(seen: &Observation) -> Vec<Waiting> {
+    let instances = seen.group.iter().flat_map(|group| &group.instances);
+    let not_healthy = instances.filter_map(|instance| {
+        let mut targets = seen.targets.iter();
+        let target = targets.find(|target| target.id == instance.id);
+        let in_service = instance.lifecycle == "InService";
+        if in_service && target.is_some_and(|target| target.state == "healthy") {
+            return None;
+        }
+        let of_target = target.filter(|_| in_service);
+        let state = of_target.map_or(&instance.lifecycle, |target| &target.state);
+        Some(Waiting {
+            instance: instance.id.clone(),
+            state: state.clone(),
+            reason: target.and_then(|target| target.reason.clone()),
+        })
+    });
+    not_healthy.take(MOST_WAITING).collect()
+}
+
 /// Instances in service whose target is healthy.
 fn healthy_count(seen: &Observation) -> u32 {
     let in_service = seen.group.iter().flat_map(|group| &group.instances);
@@ -418,6 +454,29 @@ mod tests {
             boot(&seen, PLAN, Some(at(0)), at(30)).status,
             Status::Pending
         );
+    }
+
+    #[test]
+    fn the_first_of_those_that_are_not_healthy_are_told_with_their_reasons() {
+        let mut seen = fleet(&["healthy", "initial", "healthy", "unhealthy"]);
+        seen.group.as_mut().unwrap().instances[2].lifecycle = "Terminating".into();
+        seen.targets[1].reason = Some("Elb.RegistrationInProgress".into());
+        seen.targets.pop();
+        let told: Vec<(String, String, Option<String>)> = waiting(&seen)
+            .into_iter()
+            .map(|one| (one.instance, one.state, one.reason))
+            .collect();
+        let registering = Some("Elb.RegistrationInProgress".to_owned());
+        assert_eq!(
+            told,
+            [
+                ("i-1".into(), "initial".into(), registering),
+                ("i-2".into(), "Terminating".into(), None),
+                ("i-3".into(), "InService".into(), None),
+            ]
+        );
+        assert_eq!(waiting(&fleet(&["initial"; 1000])).len(), MOST_WAITING);
+        assert_eq!(waiting(&fleet(&["healthy", "healthy"])), []);
     }
 
     #[test]

@@ -5,6 +5,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+// What tests of several crates share names this crate from outside.
+#[cfg(test)]
+extern crate self as exuvia_core;
+
 pub mod again;
 pub mod announcement;
 pub mod archive;
@@ -20,6 +24,7 @@ pub mod manifest;
 pub mod name;
 pub mod notice;
 pub mod removal;
+pub mod report;
 pub mod request;
 pub mod step;
 pub mod target;

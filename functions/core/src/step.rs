@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::artifact::Pinned;
 use crate::config::Changes;
+use crate::health::Waiting;
 use crate::lock::{Claim, Purpose};
 use crate::manifest::Live;
 use crate::name::{AppName, Environment, Place, ReleaseNumber, Version};
@@ -273,6 +274,9 @@ pub struct CheckHealthOutput {
     pub grown: bool,
     pub wait_seconds: u32,
     pub reason: String,
+    /// Instances that are not healthy yet: some of them, as this is in the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ pub struct Execution {
     pub path: Vec<String>,
     /// Events in its history: 25,000 at the most.
     pub events: u32,
+    /// These events, as `GetExecutionHistory` gives them; only of a world that tells.
+    pub history: Vec<Value>,
     /// Calls that change something, other than the record of its outcome.
     pub changes: u32,
 }
@@ -112,6 +114,7 @@ impl State {
             who,
             path: Vec::new(),
             events: 1,
+            history: Vec::new(),
             changes: 0,
         });
         self.deeds.push(Deed::Run(self.estate.executions.len() - 1));
@@ -127,6 +130,12 @@ impl State {
             execution.status = "ABORTED";
             execution.stopped = Some(now);
             execution.events += 1;
+            self.note(
+                index,
+                "ExecutionAborted",
+                "executionAbortedEventDetails",
+                json!({}),
+            );
             self.deeds.push(Deed::DeliverStatus(index));
         }
     }
@@ -144,6 +153,19 @@ impl State {
         execution.failure = None;
         execution.events += 1;
         self.deeds.push(Deed::Run(index));
+    }
+
+    /// Adds an event to an execution's history:
+    /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html>.
+    fn note(&mut self, index: usize, kind: &str, about: &str, details: Value) {
+        if !self.tells() {
+            return;
+        }
+        let at = self.estate.now.as_duration().as_secs_f64();
+        let history = &mut self.estate.executions[index].history;
+        let mut event = json!({ "id": history.len() + 1, "type": kind, "timestamp": at });
+        event[about] = details;
+        history.push(event);
     }
 
     pub fn find(&self, who: &str) -> Option<usize> {
@@ -224,6 +246,20 @@ impl State {
                     body["cause"] = failure.cause.as_str().into();
                 }
                 response(200, kind, body.to_string())
+            }
+            "GetExecutionHistory" => {
+                let arn = text("executionArn");
+                let mut executions = self.estate.executions.iter();
+                match executions.find(|one| one.arn == arn) {
+                    Some(execution) => {
+                        let body = json!({ "events": execution.history });
+                        response(200, kind, body.to_string())
+                    }
+                    None => refuse(
+                        "ExecutionDoesNotExist",
+                        format!("Execution Does Not Exist: '{arn}'"),
+                    ),
+                }
             }
             other => response(501, kind, format!("states:{other} is not simulated")),
         }
@@ -329,6 +365,12 @@ impl Host for Steps {
         let mut state = self.world.state();
         let execution = &mut state.estate.executions[self.index];
         execution.events += 1;
+        if state.tells()
+            && let Some((kind, about, details)) = noted(&event)
+        {
+            state.note(self.index, &kind, about, details);
+        }
+        let execution = &mut state.estate.executions[self.index];
         match event {
             Event::StateEntered { position, kind } => {
                 execution.position = Some(position.clone());
@@ -358,6 +400,86 @@ impl Host for Steps {
             }
             _ => {}
         }
+    }
+}
+
+/// What an execution's history says of an event: its type, the name of its details, and these.
+fn noted(event: &Event<'_>) -> Option<(String, &'static str, Value)> {
+    let failed = |failure: &Failure| json!({ "error": failure.error, "cause": failure.cause });
+    let plain = |kind: &str, about, details| Some((kind.to_owned(), about, details));
+    match event {
+        Event::StateEntered { position, kind } => Some((
+            format!("{kind:?}StateEntered"),
+            "stateEnteredEventDetails",
+            json!({ "name": position.state }),
+        )),
+        Event::StateExited {
+            name, kind, output, ..
+        } => Some((
+            format!("{kind:?}StateExited"),
+            "stateExitedEventDetails",
+            json!({ "name": name, "output": output.to_string() }),
+        )),
+        Event::TaskSucceeded { .. } => {
+            let details = json!({ "resourceType": "lambda", "resource": "invoke" });
+            plain("TaskSucceeded", "taskSucceededEventDetails", details)
+        }
+        Event::TaskFailed { failure } => {
+            let mut details = failed(failure);
+            details["resourceType"] = "lambda".into();
+            details["resource"] = "invoke".into();
+            plain("TaskFailed", "taskFailedEventDetails", details)
+        }
+        Event::TaskTimedOut { failure } => {
+            let mut details = failed(failure);
+            details["resourceType"] = "lambda".into();
+            details["resource"] = "invoke".into();
+            plain("TaskTimedOut", "taskTimedOutEventDetails", details)
+        }
+        Event::ExecutionSucceeded { .. } => plain(
+            "ExecutionSucceeded",
+            "executionSucceededEventDetails",
+            json!({}),
+        ),
+        Event::ExecutionFailed { failure } => plain(
+            "ExecutionFailed",
+            "executionFailedEventDetails",
+            failed(failure),
+        ),
+        Event::ExecutionTimedOut => plain(
+            "ExecutionTimedOut",
+            "executionTimedOutEventDetails",
+            json!({}),
+        ),
+        Event::TaskScheduled { .. } | Event::TaskStarted | Event::EvaluationFailed { .. } => None,
+    }
+}
+
+/// Has what an estate tells of its executions reported: first their notices, then their ends.
+pub async fn report(kit: Rc<Kit>, world: Arc<World>) {
+    let (notices, ends) = {
+        let state = world.state();
+        let published = state.estate.services.sns.published.iter();
+        let notices: Vec<Value> = published
+            .map(|one| {
+                let message = json!({ "Message": one.message, "Timestamp": one.at });
+                json!({ "Records": [{ "EventSource": "aws:sns", "Sns": message }] })
+            })
+            .collect();
+        let ended = state.estate.executions.iter();
+        let ended = ended.filter(|one| one.stopped.is_some() && !one.is_build());
+        let ends: Vec<Value> = ended
+            .map(|one| {
+                let detail = json!({ "executionArn": one.arn, "status": one.status });
+                let at = one.stopped.unwrap_or(state.estate.now);
+                let kind = "Step Functions Execution Status Change";
+                envelope("aws.states", kind, at, &detail)
+            })
+            .collect();
+        (notices, ends)
+    };
+    for event in notices.into_iter().chain(ends) {
+        hand_over(&kit, &world, "report", event).await;
     }
 }
 

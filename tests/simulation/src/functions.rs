@@ -31,6 +31,7 @@ pub struct Functions {
     notify: exuvia_notify::Handler,
     recover: exuvia_recover::Handler,
     build: exuvia_build::Handler,
+    report: exuvia_report::Handler,
 }
 
 impl Functions {
@@ -47,6 +48,7 @@ impl Functions {
             notify: exuvia_notify::Handler::new(config, settings)?,
             recover: exuvia_recover::Handler::new(config, settings)?,
             build: exuvia_build::Handler::new(config, settings)?,
+            report: exuvia_report::Handler::new(config, settings)?,
         })
     }
 
@@ -66,6 +68,7 @@ impl Functions {
             "retire" => function::invoke(|input| self.retire.handle(input), payload).await,
             "notify" => function::invoke(|input| self.notify.handle(input), payload).await,
             "recover" => function::invoke(|input| self.recover.handle(input), payload).await,
+            "report" => function::invoke(|input| self.report.handle(input), payload).await,
             "build" => function::invoke(|input| self.build.handle(input), payload).await,
             other => Err(StepError::Unreadable {
                 what: "the simulation".to_owned(),
@@ -80,6 +83,7 @@ pub fn timeout(function: &str) -> Duration {
     Duration::from_secs(match function {
         "validate" => 900,
         "build" => 120,
+        "report" => 60,
         _ => 30,
     })
 }

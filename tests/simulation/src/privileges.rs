@@ -79,7 +79,14 @@ fn of_s3(call: &Call, request: &Request) -> (String, String) {
 
 /// A key without what is of this place, release or execution: `hello/qa/releases/000001.json` is `*/*/releases/*.json`.
 fn kind(key: &str) -> String {
-    const ENDINGS: [&str; 5] = [".src.tar.gz", ".tar.gz", ".tar.zst", ".tar", ".json"];
+    const ENDINGS: [&str; 6] = [
+        ".src.tar.gz",
+        ".tar.gz",
+        ".tar.zst",
+        ".tar",
+        ".json",
+        ".html",
+    ];
     let (place, rest) = match key.strip_prefix(PLACE) {
         Some(rest) => ("*/*", rest),
         None => ("", key),

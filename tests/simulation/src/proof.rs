@@ -14,7 +14,7 @@ use crate::explore::Points;
 use crate::fault::{Action, Fault, Point, Schedule};
 use crate::invariants::{essence, surprise, violations};
 use crate::kit::{Kit, machines};
-use crate::run::{Outcome, run};
+use crate::run::{Outcome, report, run};
 use crate::scenario::{Scenario, empty_estate};
 use crate::world::{Estate, Violation};
 
@@ -113,6 +113,13 @@ impl Bench {
             outcome,
             violations,
         }
+    }
+
+    /// Has everything reported that an outcome tells of; the schedule must have run with a timeline.
+    pub fn report(&self, outcome: &Outcome) -> anyhow::Result<Outcome> {
+        let kit = Rc::clone(&self.kit.borrow());
+        let estate = outcome.estate.clone();
+        Ok(self.runtime.block_on(report(&kit, estate)))
     }
 
     fn run(&self, estate: Estate, opening: &[Fault], schedule: &Schedule, tells: bool) -> Outcome {

@@ -78,6 +78,29 @@ pub async fn run(
     }
 }
 
+/// Has what an estate tells of its executions reported.
+pub async fn report(kit: &Rc<Kit>, estate: Estate) -> Outcome {
+    fastrand::seed(1);
+    let nothing = Schedule {
+        scenario: String::new(),
+        seed: 1,
+        faults: Vec::new(),
+    };
+    let began = Instant::now();
+    let world = Arc::new(World::new(estate, &nothing, true));
+    let tasks = LocalSet::new();
+    let reported = executions::report(Rc::clone(kit), Arc::clone(&world));
+    tasks.run_until(reported).await;
+    drop(tasks);
+    let (estate, seen, watch) = world.end();
+    Outcome {
+        estate,
+        seen,
+        watch,
+        took: began.elapsed(),
+    }
+}
+
 /// Whether every group is what it should be.
 fn is_settled(world: &World) -> bool {
     let survey = world.state().estate.cloud.survey();

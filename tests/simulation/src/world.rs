@@ -278,6 +278,11 @@ impl World {
 }
 
 impl State {
+    /// Whether somebody wants to know what happened.
+    pub fn tells(&self) -> bool {
+        self.tells
+    }
+
     pub fn tell(&mut self, at: Duration, text: impl FnOnce() -> String) {
         if self.tells {
             self.seen.timeline.push((at, text()));

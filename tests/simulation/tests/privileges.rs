@@ -37,13 +37,17 @@ fn the_functions_call_what_is_written_down() {
     let mut needs = Needs::default();
     for line in undisturbed.chain(mended).chain(FURTHER.map(str::to_owned)) {
         let schedule: Schedule = line.parse().unwrap();
-        let examined = bench.examine(&grounds[&schedule.scenario], &schedule, false);
+        let examined = bench.examine(&grounds[&schedule.scenario], &schedule, true);
         assert!(
             examined.violations.is_empty(),
             "{line}:\n{:#?}",
             examined.violations
         );
-        for call in &examined.outcome.seen.calls {
+        let reported = bench.report(&examined.outcome).unwrap();
+        let lost = &reported.seen.dead_letters;
+        assert!(lost.is_empty(), "{line}: {lost:?}");
+        let calls = examined.outcome.seen.calls.iter();
+        for call in calls.chain(&reported.seen.calls) {
             needs.add(call);
         }
     }

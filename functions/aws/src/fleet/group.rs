@@ -7,7 +7,10 @@ use exuvia_core::error::StepError;
 use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, TAG_SIGNING_KEY, tags};
 use exuvia_core::health::Activity;
 use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::report;
 use exuvia_core::target::{MixedInstances, Target};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{Fleets, count, signed};
 use crate::error::{code, failed, is};
@@ -213,6 +216,58 @@ pub(crate) async fn activities(
             message: activity.status_message().map(ToOwned::to_owned),
         })
         .collect())
+}
+
+/// So many pages of a hundred: a launch and a termination of each of a thousand instances.
+const MOST_PAGES: usize = 20;
+
+/// The newest scaling activities of a group, even if it is gone: Auto Scaling keeps them for six weeks.
+pub(crate) async fn all_activities(
+    groups: &autoscaling::Client,
+    name: &str,
+) -> Result<Vec<report::Activity>, StepError> {
+    let mut pages = groups
+        .describe_scaling_activities()
+        .auto_scaling_group_name(name)
+        .include_deleted_groups(true)
+        .max_records(100)
+        .into_paginator()
+        .send();
+    let mut all = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let page = match pages.next().await {
+            None => break,
+            Some(Ok(page)) => page,
+            Some(Err(error)) if is_missing(&error) => break,
+            Some(Err(error)) => {
+                return Err(failed(format!("DescribeScalingActivities {name}"), error));
+            }
+        };
+        all.extend(page.activities().iter().filter_map(lived));
+    }
+    Ok(all)
+}
+
+fn lived(activity: &autoscaling::types::Activity) -> Option<report::Activity> {
+    let time = |date: Option<&autoscaling::primitives::DateTime>| {
+        let date = date?;
+        Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
+    };
+    // A JSON text: {"Subnet ID":"subnet-...","Availability Zone":"us-east-1a"}.
+    let details: Value =
+        serde_json::from_str(activity.details().unwrap_or_default()).unwrap_or_default();
+    Some(report::Activity {
+        description: activity.description().unwrap_or_default().to_owned(),
+        cause: activity.cause().unwrap_or_default().to_owned(),
+        status: activity
+            .status_code()
+            .map(|code| code.as_str().to_owned())
+            .unwrap_or_default(),
+        message: activity.status_message().map(ToOwned::to_owned),
+        zone: details["Availability Zone"].as_str().map(ToOwned::to_owned),
+        started: time(activity.start_time())?,
+        ended: time(activity.end_time()),
+    })
 }
 
 pub(crate) async fn scale_to_nothing(

@@ -11,6 +11,7 @@ mod privileges;
 mod refusals;
 mod removals;
 mod renewals;
+mod reports;
 mod settings;
 mod stacks;
 mod strategies;

@@ -384,6 +384,22 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
             ],
         ),
         (
+            "report",
+            vec![
+                words.put(ledger, "governed/test/reports/e1.html"),
+                Words::get(ledger, &live),
+                "autoscaling describe-auto-scaling-groups".to_owned(),
+            ],
+            vec![
+                words.put(ledger, &live),
+                words.put(ledger, &release),
+                words.put(artifacts, "governed/test/reports/e1.html"),
+                words.start.clone(),
+                on("delete-auto-scaling-group", &group, ""),
+                "ssm get-parameter --name /exuvia/governed/test".to_owned(),
+            ],
+        ),
+        (
             "recover",
             vec![],
             vec![
