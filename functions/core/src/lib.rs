@@ -21,6 +21,7 @@ pub mod name;
 pub mod notice;
 pub mod removal;
 pub mod request;
+pub mod slack;
 pub mod step;
 pub mod target;
 pub mod traffic;
