@@ -16,7 +16,7 @@ use crate::tools::root;
 use crate::ui::{Step, Ui};
 
 /// The functions, by the directory under `functions/`; the binary is `exuvia-<name>`.
-pub(crate) const FUNCTIONS: [&str; 11] = [
+pub(crate) const FUNCTIONS: [&str; 12] = [
     "trigger",
     "validate",
     "lock",
@@ -28,6 +28,7 @@ pub(crate) const FUNCTIONS: [&str; 11] = [
     "notify",
     "recover",
     "build",
+    "slack",
 ];
 
 /// The zip that a function is deployed from.

@@ -42,13 +42,9 @@ pub fn message(notice: &Notice) -> Message {
 
 /// A notice's text, in the thread below the message.
 pub fn reply(notice: &Notice) -> Message {
-    let title = text::escape(&titled(notice), TEXT - 2);
-    let title = if title.contains('*') {
-        title
-    } else {
-        format!("*{title}*")
-    };
-    let mut blocks: Vec<Value> = section(&title).into_iter().collect();
+    // As plain text: nothing in it is formatting.
+    let title = plain(&titled(notice), FIELD);
+    let mut blocks = vec![json!({"type": "section", "text": title})];
     blocks.extend(section(&summary(notice, TEXT)));
     blocks.extend(details(notice));
     Message {

@@ -12,6 +12,7 @@ mod refusals;
 mod removals;
 mod renewals;
 mod settings;
+mod slack;
 mod stacks;
 mod strategies;
 mod uploader;
