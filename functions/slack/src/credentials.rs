@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::Trouble;
 
 /// Within so long a credential that somebody has changed is taken up, even if the old one is still good.
-const KEPT: Duration = Duration::from_secs(300);
+const KEPT: Duration = Duration::from_mins(5);
 
 pub(crate) struct Credentials {
     secrets: Secrets,

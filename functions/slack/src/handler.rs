@@ -151,7 +151,7 @@ impl Handler {
                 let message = render::alarm(alarm);
                 match credential {
                     Credential::Webhook(webhook) => {
-                        self.drop_in(webhook, &message, deadline).await?
+                        self.drop_in(webhook, &message, deadline).await?;
                     }
                     Credential::Bot(bot) => {
                         self.post(bot, bot.channel(None), &message, json!({}), deadline)

@@ -97,6 +97,8 @@ pub struct Workspace {
     /// Requests, and those that were refused with why.
     pub requests: u32,
     pub refused: Vec<String>,
+    /// Whether it takes any number of messages at once, as Slack does not.
+    pub is_unlimited: bool,
     limits: Limits,
     count: u64,
 }
@@ -110,6 +112,7 @@ impl Default for Workspace {
             token: TOKEN.to_owned(),
             requests: 0,
             refused: Vec::new(),
+            is_unlimited: false,
             limits: Limits::default(),
             count: 0,
         }
@@ -284,6 +287,9 @@ impl Workspace {
     }
 
     fn limit(&mut self, of: &str, limit: (f64, f64), now: Instant) -> Result<(), Refusal> {
+        if self.is_unlimited {
+            return Ok(());
+        }
         self.limits
             .take(of, limit, now)
             .map_or(Ok(()), |seconds| Err(Refusal::Limited(seconds)))

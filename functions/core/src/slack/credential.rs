@@ -52,11 +52,12 @@ pub struct InvalidCredential {
     pub problem: String,
 }
 
-/// <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, and GovSlack's.
+/// <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, and those of `GovSlack`.
 const WEBHOOKS: [&str; 2] = [
     "https://hooks.slack.com/services/",
     "https://hooks.slack-gov.com/services/",
 ];
+const KNOWN: [&str; 4] = ["botToken", "channel", "channels", "server"];
 const SERVERS: [&str; 2] = ["https://slack.com", "https://slack-gov.com"];
 const FIELDS: &str = r#"{"botToken": "xoxb-...", "channel": "C0123456789"}"#;
 
@@ -105,7 +106,6 @@ impl Bot {
         // What serde says of a value may quote it.
         let fields: Map<String, Value> = serde_json::from_str(value)
             .map_err(|_| format!("begins as JSON and is none. It must be like {FIELDS}"))?;
-        const KNOWN: [&str; 4] = ["botToken", "channel", "channels", "server"];
         if let Some(other) = fields.keys().find(|name| !KNOWN.contains(&name.as_str())) {
             // A name, unless somebody has mixed up the sides of a colon.
             let is_name =
@@ -139,7 +139,7 @@ impl Bot {
             None => Some(&SERVERS[0]),
             Some(named) => SERVERS
                 .iter()
-                .find(|server| *named == Value::from(**server)),
+                .find(|server| named.as_str() == Some(**server)),
         };
         let server = server.ok_or_else(|| {
             format!(

@@ -245,6 +245,19 @@ mod tests {
         }
     }
 
+    /// All orders, by Heap's algorithm.
+    fn orders<T: Copy>(items: &mut Vec<T>, count: usize, found: &mut Vec<Vec<T>>) {
+        if count <= 1 {
+            found.push(items.clone());
+            return;
+        }
+        for index in 0..count {
+            orders(items, count - 1, found);
+            let other = if count.is_multiple_of(2) { index } else { 0 };
+            items.swap(other, count - 1);
+        }
+    }
+
     #[test]
     fn whatever_the_order_the_same_is_shown_in_the_end() {
         let all = [
@@ -254,18 +267,6 @@ mod tests {
             ("rolledBack", 30),
             ("needsAttention", 40),
         ];
-        // All orders, by Heap's algorithm.
-        fn orders<T: Copy>(items: &mut Vec<T>, count: usize, found: &mut Vec<Vec<T>>) {
-            if count <= 1 {
-                found.push(items.clone());
-                return;
-            }
-            for index in 0..count {
-                orders(items, count - 1, found);
-                let other = if count % 2 == 0 { index } else { 0 };
-                items.swap(other, count - 1);
-            }
-        }
         let mut found = Vec::new();
         orders(&mut all.to_vec(), all.len(), &mut found);
         assert_eq!(found.len(), 120);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::services::wire::{self, JsonError};
 use crate::services::{Request, Response};
 
-/// Parameters of the types String and SecureString, by name.
+/// Parameters of the types `String` and `SecureString`, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Ssm {
     parameters: BTreeMap<String, Parameter>,
