@@ -29,6 +29,7 @@ pub(crate) const FUNCTIONS: [&str; 12] = [
     "recover",
     "build",
     "report",
+    "slack",
 ];
 
 /// The zip that a function is deployed from.

@@ -52,7 +52,7 @@ pub(crate) async fn run(ui: &Ui, options: Options) -> Result<()> {
     let began = Instant::now();
     let mut total = Counts::default();
     if !options.only_docker {
-        total.add(all(ui).await?);
+        total.add(Box::pin(all(ui)).await?);
     }
     if options.docker || options.only_docker {
         heading(ui, "End to end, on machines with docker");
@@ -95,7 +95,7 @@ async fn all(ui: &Ui) -> Result<Counts> {
     }
 
     let directory = tools::local().join("test-demo");
-    let demonstrated = demo::run(ui, &directory, SPEED, Instances::Processes).await;
+    let demonstrated = Box::pin(demo::run(ui, &directory, SPEED, Instances::Processes)).await;
     total.add(report(ui, "the demo", &demonstrated));
     Ok(total)
 }

@@ -170,6 +170,7 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
   aws stepfunctions list-executions --state-machine-arn "$EXUVIA_STATE_MACHINE_ARN" \
     --output table --query "executions[].[name, status]"
   cargo xtask releases                             what was deployed; a page of each is in the ledger
+  curl "$EXUVIA_SLACK_URL/conversation"            {slack}
 
   {versions}
   cargo xtask image --binary PROGRAM --version 1.0 --output shop.tar.gz    {image}
@@ -192,6 +193,7 @@ fn what_next(ui: &Ui, state: &State) -> Result<String> {
         next = bold("Deploy something:"),
         env = dim("the AWS CLI, pointed here"),
         curl = dim("404 until a release is live"),
+        slack = dim("what a channel in Slack would have heard"),
         versions = dim(
             "hello-v2 is there as well, and hello-v3, which fails its health check (GET /health)."
         ),
@@ -263,6 +265,7 @@ pub(crate) fn environment(
             network.security_group.clone(),
         ),
         ("EXUVIA_AMI_ID", network.ami_parameter.clone()),
+        ("EXUVIA_SLACK_URL", state.slack()),
         ("EXUVIA_SPEED", state.speed.to_string()),
     ]);
     variables

@@ -7,6 +7,7 @@
 
 pub mod artifacts;
 pub mod builders;
+pub mod conversations;
 mod error;
 pub use aws_config::{ConfigLoader, Region, SdkConfig};
 pub mod fleet;
@@ -15,7 +16,9 @@ pub mod keys;
 pub mod ledger;
 pub mod listener;
 pub mod lock;
+pub mod queue;
 mod reports;
+pub mod secrets;
 pub mod targets;
 pub mod topic;
 pub mod workflow;
@@ -59,9 +62,13 @@ impl Settings {
         std::env::vars_os().filter_map(readable).collect()
     }
 
+    /// One that the template need not give.
+    pub fn find(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
     pub fn get(&self, name: &str) -> Result<String, StepError> {
-        let value = self.0.get(name).cloned();
-        value.ok_or_else(|| StepError::Unreadable {
+        self.find(name).ok_or_else(|| StepError::Unreadable {
             what: format!("the function's environment variable {name}"),
             problem: "it is not set; deploy infra/pipeline.yaml again".to_owned(),
         })

@@ -26,6 +26,7 @@ pub mod notice;
 pub mod removal;
 pub mod report;
 pub mod request;
+pub mod slack;
 pub mod step;
 pub mod target;
 pub mod traffic;

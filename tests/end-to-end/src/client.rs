@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::setting;
 
+type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Empty<Bytes>>;
+
 /// One request to a host through the load balancer, on a new connection; the status and the body.
 pub async fn ask(host: &str) -> (StatusCode, String) {
     let client = Client::builder(TokioExecutor::new())
@@ -22,14 +24,25 @@ pub async fn ask(host: &str) -> (StatusCode, String) {
     get(&client, host).await.unwrap()
 }
 
-async fn get(
-    client: &Client<hyper_util::client::legacy::connect::HttpConnector, Empty<Bytes>>,
-    host: &str,
-) -> Result<(StatusCode, String), String> {
+/// What is at an address.
+pub async fn read(url: &str) -> (StatusCode, String) {
+    let request = Request::get(url).body(Empty::new()).unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    answer(&client, request).await.unwrap()
+}
+
+async fn get(client: &Http, host: &str) -> Result<(StatusCode, String), String> {
     let request = Request::get(setting("EXUVIA_LOAD_BALANCER_URL"))
         .header("host", host)
         .body(Empty::new())
         .map_err(|error| error.to_string())?;
+    answer(client, request).await
+}
+
+async fn answer(
+    client: &Http,
+    request: Request<Empty<Bytes>>,
+) -> Result<(StatusCode, String), String> {
     let response = client
         .request(request)
         .await

@@ -20,6 +20,7 @@ pub mod proof;
 pub mod run;
 pub mod scenario;
 pub mod services;
+pub mod slack;
 pub mod suffer;
 pub mod watch;
 pub mod world;

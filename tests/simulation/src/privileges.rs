@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::calls::Call;
 use crate::scenario::PLACE;
 use crate::services::Request;
+use crate::slack;
 use crate::world::{
     ARTIFACTS, BUILD_STATE_MACHINE, CallMade, KEY, LEDGER, SIGNING_KEY, STATE_MACHINE, TOPIC,
 };
@@ -123,6 +124,9 @@ fn of_body(body: &Value, form: &str) -> String {
             topic
         };
     }
+    if text("QueueUrl") == Some(slack::QUEUE) {
+        return "SlackQueue".to_owned();
+    }
     if let Some(execution) = text("executionArn") {
         let machine = execution.split(':').nth(6).unwrap_or_default();
         return format!("execution:{machine}:*");
@@ -133,6 +137,7 @@ fn of_body(body: &Value, form: &str) -> String {
         BUILD_STATE_MACHINE => "BuildStateMachine".to_owned(),
         KEY => "Key".to_owned(),
         SIGNING_KEY => "SigningKey".to_owned(),
+        slack::PARAMETER => "SlackParameter".to_owned(),
         name => format!("parameter{}", name.replace(PLACE, "*/*")),
     }
 }
@@ -219,6 +224,7 @@ mod tests {
             ("hello/qa/v1.src.tar.gz", "*/*/*.src.tar.gz"),
             ("hello/qa/config.env", "*/*/config.env"),
             ("refused/deploy-1.json", "refused/*.json"),
+            ("hello/qa/slack/upload-1.json", "*/*/slack/*.json"),
         ] {
             assert_eq!(kind(key), known);
         }

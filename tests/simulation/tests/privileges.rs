@@ -11,6 +11,7 @@ use exuvia_simulation::mended::MENDED;
 use exuvia_simulation::privileges::Needs;
 use exuvia_simulation::proof::{Bench, Ground, grounds};
 use exuvia_simulation::scenario::SCENARIOS;
+use exuvia_simulation::slack;
 
 /// Schedules in which something is called that is not called in a scenario as it is, nor in what was mended.
 const FURTHER: [&str; 11] = [
@@ -50,6 +51,14 @@ fn the_functions_call_what_is_written_down() {
         for call in calls.chain(&reported.seen.calls) {
             needs.add(call);
         }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for call in runtime.block_on(slack::calls()).unwrap() {
+        needs.add(&call);
     }
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/privileges.md");

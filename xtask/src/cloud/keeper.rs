@@ -1,7 +1,7 @@
 //! What keeps a local AWS up, as a process of its own: `xtask up --keep DIRECTORY`.
 //!
 //! ministack and exuvia-cloud are its children and end with it, however it ends; so do the instances, which hold the
-//! other end of a pipe of its. exuvia-cloud goes on from its journal when it is started again. ministack has its
+//! other end of a pipe of its, and Slack's stand-in, which it is itself. exuvia-cloud goes on from its journal when it is started again. ministack has its
 //! state in memory, so that without it there is nothing to go on with.
 
 use std::convert::Infallible;
@@ -65,6 +65,10 @@ pub(super) fn stop(directory: &Path) {
 
 async fn watch(directory: &Path) -> Result<Infallible> {
     let state = read(directory)?.context("there is no state.json to go by")?;
+    let slack = ([127, 0, 0, 1], state.slack_port).into();
+    let _slack = exuvia_slack_stand_in::Slack::listen(slack)
+        .await
+        .with_context(|| format!("cannot be Slack on {slack}"))?;
     let mut parts = Parts::start(&state, directory)?;
     parts.ministack.ready(state.ministack_port, "").await?;
     parts.front_is_ready().await?;
@@ -300,6 +304,7 @@ fn ministack(state: &State, directory: &Path) -> Command {
         .arg(directory)
         // The functions inherit all this: their calls go to exuvia-cloud.
         .envs(state.client_environment())
+        .env(exuvia_core::slack::SERVER, state.slack())
         .env("GATEWAY_PORT", state.ministack_port.to_string())
         .env("BIND_HOST", "127.0.0.1")
         .env("SFN_WAIT_SCALE", (1.0 / f64::from(state.speed)).to_string())

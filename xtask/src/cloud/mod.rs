@@ -1,5 +1,5 @@
 //! A local AWS: ministack, and in front of it exuvia-cloud, which is Auto Scaling, the load balancer and the
-//! instances. Everything of one is in one directory, so that several run side by side.
+//! instances; and beside it a stand-in for Slack. Everything of one is in one directory, so that several run side by side.
 
 pub(crate) mod keeper;
 pub(crate) mod network;
@@ -73,6 +73,7 @@ pub(crate) struct State {
     pub(crate) instances: Instances,
     ministack_port: u16,
     cloud_port: u16,
+    slack_port: u16,
     pub(crate) network: Option<network::Network>,
     pub(crate) pipeline: Option<stacks::Pipeline>,
     pub(crate) apps: Vec<stacks::App>,
@@ -82,6 +83,11 @@ impl State {
     /// Where every AWS client is to be pointed at.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.cloud_port)
+    }
+
+    /// Where Slack's stand-in is.
+    pub(crate) fn slack(&self) -> String {
+        format!("http://127.0.0.1:{}", self.slack_port)
     }
 
     /// What an AWS client needs to know to reach it.
@@ -151,7 +157,7 @@ impl LocalCloud {
         clear(directory)?;
         std::fs::create_dir_all(directory.join("tmp"))?;
 
-        let [ministack_port, cloud_port] = free_ports()?;
+        let [ministack_port, cloud_port, slack_port] = free_ports()?;
         let cloud = Self {
             directory: directory.to_owned(),
             lifetime,
@@ -161,6 +167,7 @@ impl LocalCloud {
                 instances,
                 ministack_port,
                 cloud_port,
+                slack_port,
                 network: None,
                 pipeline: None,
                 apps: Vec::new(),

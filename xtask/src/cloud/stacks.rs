@@ -22,6 +22,7 @@ pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 } else {
     "x86_64"
 };
+const SLACK_PARAMETER: &str = "/slack/deploys";
 pub(crate) const PIPELINE_STACK: &str = "exuvia";
 
 /// The outputs of the pipeline's stack.
@@ -144,10 +145,25 @@ async fn pipeline(state: &State, directory: &Path) -> Result<Pipeline> {
     );
     process::output(package, "aws cloudformation package").await?;
 
+    // What its stand-in takes.
+    let bot = serde_json::json!({
+        "botToken": exuvia_slack_stand_in::TOKEN, "channel": exuvia_slack_stand_in::CHANNEL,
+    });
+    let put = [
+        "ssm",
+        "put-parameter",
+        "--overwrite",
+        "--type",
+        "SecureString",
+    ];
+    let bot = bot.to_string();
+    let put = [&put[..], &["--name", SLACK_PARAMETER, "--value", &bot]].concat();
+    process::output(state.aws(&put), "aws ssm put-parameter").await?;
     // ministack takes no alarms on expressions.
     let parameters = [
         format!("Architecture={ARCHITECTURE}"),
         "Alarms=false".to_owned(),
+        format!("SlackParameter={SLACK_PARAMETER}"),
     ];
     deploy(state, PIPELINE_STACK, &packaged, &parameters).await?;
     let pipeline = outputs(state).await?;

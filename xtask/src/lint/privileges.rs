@@ -35,9 +35,10 @@ const fn needs(
     }
 }
 
+const GIVEN_BACK: &str = "sqs:ChangeMessageVisibility";
 const GROUP: &str = "autoscaling:CreateAutoScalingGroup";
 
-const IMPLIED: [Implied; 19] = [
+const IMPLIED: [Implied; 22] = [
     // Makes of an object that is not there a 404, and not a 403:
     // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     Implied {
@@ -61,6 +62,10 @@ const IMPLIED: [Implied; 19] = [
     needs("s3:GetObject", "", "kms:Decrypt", "Key"),
     needs("s3:GetObjectVersion", "", "kms:Decrypt", "Key"),
     needs("s3:PutObject", "", "kms:GenerateDataKey", "Key"),
+    // What Lambda does with a queue in a function's name: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    needs(GIVEN_BACK, "", "sqs:ReceiveMessage", "SlackQueue"),
+    needs(GIVEN_BACK, "", "sqs:DeleteMessage", "SlackQueue"),
+    needs(GIVEN_BACK, "", "sqs:GetQueueAttributes", "SlackQueue"),
     needs("sns:Publish", "", "kms:Decrypt", "Key"),
     needs("sns:Publish", "", "kms:GenerateDataKey", "Key"),
     // Both create with tags:
@@ -276,6 +281,8 @@ fn resource(value: &Value) -> String {
     let mut named = [value].into_iter().chain(named);
     let text = named.find_map(Value::as_str).unwrap_or_default();
     let text = text
+        // Whatever its name is.
+        .replace("parameter${SlackParameter}", "SlackParameter")
         .replace("${AWS::StackName}", "exuvia")
         .replace("${AWS::", "${")
         .replace(".Arn}", "")

@@ -13,6 +13,7 @@ mod removals;
 mod renewals;
 mod reports;
 mod settings;
+mod slack;
 mod stacks;
 mod strategies;
 mod uploader;

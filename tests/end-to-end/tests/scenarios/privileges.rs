@@ -245,6 +245,7 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
         )
     };
     let live = format!("{place}/live.json");
+    let dead_letters = resource_of("exuvia", "DeadLetters").await;
     let release = format!("{ELSEWHERE}/releases/000001.json");
 
     let mut trials = JoinSet::new();
@@ -268,6 +269,7 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
                 format!("{} DIGEST", words.sign),
                 words.start.clone(),
                 "ssm get-parameter --name /others/secret".to_owned(),
+                "ssm get-parameter --name /slack/deploys".to_owned(),
             ],
         ),
         (
@@ -406,6 +408,21 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
                 words.put(ledger, &live),
                 Words::get(ledger, &live),
                 "sns list-topics".to_owned(),
+            ],
+        ),
+        (
+            "slack",
+            vec![
+                words.put(ledger, &format!("{ELSEWHERE}/slack/e1.json")),
+                "ssm get-parameter --name /slack/deploys --with-decryption".to_owned(),
+            ],
+            vec![
+                words.put(ledger, &live),
+                Words::get(ledger, &live),
+                Words::get(artifacts, &format!("{ELSEWHERE}/config.env")),
+                "ssm get-parameter --name /exuvia/governed/test".to_owned(),
+                format!("sqs receive-message --queue-url {dead_letters}"),
+                words.start.clone(),
             ],
         ),
     ] {

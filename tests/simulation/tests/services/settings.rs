@@ -1,6 +1,7 @@
 //! Parameters and keys.
 
 use exuvia_aws::keys::{Keys, SigningKey};
+use exuvia_aws::secrets::Secrets;
 use exuvia_aws::targets::Targets;
 use exuvia_core::error::StepError;
 use exuvia_core::target::parameter_name;
@@ -33,6 +34,27 @@ async fn a_target_is_its_parameters_newest_value() {
         matches!(refused, StepError::TargetNotFound { .. }),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_secret_is_given_decrypted() {
+    let aws = Aws::new();
+    let secrets = Secrets::new(&aws.config().await);
+    assert_eq!(secrets.get("/secret").await.unwrap(), None);
+    {
+        let services = &mut *aws.services();
+        let now = services.now;
+        services.ssm.put_secret("/secret", "word".to_owned(), now);
+    }
+    assert_eq!(
+        secrets.get("/secret").await.unwrap().as_deref(),
+        Some("word")
+    );
+    // As whoever does not ask for that gets it.
+    let request = http::Request::post("/").header("x-amz-target", "AmazonSSM.GetParameter");
+    let request = request.body(br#"{"Name": "/secret"}"#.to_vec()).unwrap();
+    let answer = aws.services().ssm.answer(&request);
+    assert!(!String::from_utf8_lossy(answer.body()).contains("word"));
 }
 
 #[tokio::test]
@@ -96,9 +118,9 @@ fn what_is_not_implemented_is_refused_by_name() {
         ),
         (
             "AmazonSSM.GetParameter",
-            r#"{"Name": "/x", "WithDecryption": true}"#,
+            r#"{"Name": "/x", "Selector": "1"}"#,
             501,
-            "WithDecryption",
+            "Selector",
         ),
         ("AmazonSSM.GetParameter", "{}", 400, "ValidationException"),
         ("AmazonSSM.GetParameter", "", 400, "SerializationException"),
