@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::view;
 use crate::workspace::{Answer, Behaviour, Workspace};
 
 const MOST_BYTES: usize = 1 << 20;
@@ -96,6 +97,10 @@ async fn respond(
             let told = json!(lock(&workspace).messages).to_string();
             return Ok(response(200, None, told));
         }
+        (&Method::GET, "/") => {
+            let page = view::page(&lock(&workspace).messages);
+            return Ok(response(200, None, page));
+        }
         // {"always": {"slow": 5}}, {"next": ["down", {"error": "invalid_auth"}]}, {"always": null}
         (&Method::POST, "/behaviour") => return Ok(behave(&body, &mut lock(&workspace))),
         (&Method::POST, _) => {}
@@ -145,10 +150,10 @@ fn response(status: u16, retry_after: Option<u64>, body: String) -> Response<Ful
     if let Some(seconds) = retry_after {
         builder = builder.header("retry-after", seconds);
     }
-    let kind = if body.starts_with(['{', '[']) {
-        "application/json"
-    } else {
-        "text/plain"
+    let kind = match body.chars().next() {
+        Some('{' | '[') => "application/json",
+        Some('<') => "text/html; charset=utf-8",
+        _ => "text/plain",
     };
     builder
         .header("content-type", kind)

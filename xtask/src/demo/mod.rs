@@ -3,6 +3,7 @@
 
 mod fleet;
 mod notices;
+mod pages;
 mod visitor;
 mod watch;
 
@@ -168,6 +169,14 @@ pub(crate) async fn run(ui: &Ui, directory: &Path, speed: u32, instances: Instan
         if left.is_empty() { "none" } else { "see below" },
     ));
     problems.extend(left.iter().map(|left| format!("left over: {left}")));
+
+    // Beside the cloud's own files, which the next one begins without.
+    let name = directory.file_name().unwrap_or_default().display();
+    let kept = directory.with_file_name(format!("{name}-pages"));
+    let pages = pages::keep(&stage, &kept).await.with_context(logs)?;
+    for (name, file) in [("slack", &pages.slack), ("reports", &pages.reports)] {
+        lines.push(line(ui, true, name, &format!("file://{}", file.display())));
+    }
 
     let real = seconds(began.elapsed());
     let note =

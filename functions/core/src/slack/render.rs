@@ -131,7 +131,11 @@ fn summary(notice: &Notice, most: usize) -> String {
             }
         })
         .collect();
-    text::mrkdwn(&texts.join("\n"), most)
+    let texts = texts.join("\n");
+    // Its last line has the links, which the context tells.
+    let (rest, last) = texts.rsplit_once('\n').unwrap_or(("", &texts));
+    let are_links = last.starts_with("<https://") && last.ends_with('>');
+    text::mrkdwn(if are_links { rest } else { &texts }, most)
 }
 
 /// What is only read by whoever wants to know more: output, the cause if the description has another, what to do next.
@@ -175,12 +179,12 @@ fn says(description: &str, cause: &str) -> bool {
         .replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&amp;", "&");
-    let comparable = |text: &str| text::plain(text).to_lowercase();
-    let cause: String = comparable(cause)
-        .trim_end_matches('.')
-        .chars()
-        .take(100)
-        .collect();
+    // Marks of formatting are told as others there.
+    let comparable = |text: &str| -> String {
+        let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+        letters.collect::<String>().to_lowercase()
+    };
+    let cause: String = comparable(cause).chars().take(100).collect();
     comparable(&description).contains(&cause)
 }
 

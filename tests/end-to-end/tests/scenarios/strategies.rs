@@ -46,9 +46,13 @@ async fn a_canary_has_its_share_first_and_then_everything() {
     app.serves("v2").await;
     // Each step is told.
     let notices = app.notices().await;
-    let told = notices.iter().filter(|notice| notice.id.ends_with(deploy.name()));
+    let told = notices
+        .iter()
+        .filter(|notice| notice.id.ends_with(deploy.name()));
     let told = told.filter(|notice| notice.id.starts_with("traffic-"));
-    let told: Vec<&str> = told.map(|notice| notice.text.lines().next().unwrap()).collect();
+    let told: Vec<&str> = told
+        .map(|notice| notice.text.lines().next().unwrap())
+        .collect();
     assert!(
         matches!(&told[..], [first, second]
             if first.contains("25% of the traffic") && second.contains("100% of the traffic")),
