@@ -16,7 +16,7 @@ use crate::tools::root;
 use crate::ui::{Step, Ui};
 
 /// The functions, by the directory under `functions/`; the binary is `exuvia-<name>`.
-pub(crate) const FUNCTIONS: [&str; 12] = [
+pub(crate) const FUNCTIONS: [&str; 13] = [
     "trigger",
     "validate",
     "lock",

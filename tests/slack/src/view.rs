@@ -18,7 +18,7 @@ struct Shown {
 }
 
 /// The channel with all that was said in it, the threads open.
-pub fn page(messages: &[Message]) -> String {
+pub(crate) fn page(messages: &[Message]) -> String {
     let standing = || messages.iter().filter(|message| !message.is_deleted);
     let of_thread = |ts: &str| {
         let replies = standing().filter(|message| message.thread_ts.as_deref() == Some(ts));
