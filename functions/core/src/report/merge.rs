@@ -13,8 +13,8 @@ impl Report {
                 ..self.concluded()
             });
         };
-        let order = |report: &Self| (report.last_event, report.ended, report.looked_at);
-        let (newer, older) = if order(&self) >= order(stored) {
+        let progress = |report: &Self| (report.last_event, report.ended, report.looked_at);
+        let (newer, older) = if progress(&self) >= progress(stored) {
             (self, stored.clone())
         } else {
             (stored.clone(), self)
