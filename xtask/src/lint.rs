@@ -206,7 +206,7 @@ fn functions() -> Result<Vec<(String, String)>> {
     Ok(functions)
 }
 
-/// All files below a directory, as one text.
+/// All files below a directory, as one text; pictures are none.
 fn source(directory: &Path) -> Result<String> {
     let mut text = String::new();
     for file in std::fs::read_dir(directory)? {
@@ -214,7 +214,7 @@ fn source(directory: &Path) -> Result<String> {
         if path.is_dir() {
             text.push_str(&source(&path)?);
         } else {
-            text.push_str(&std::fs::read_to_string(path)?);
+            text.push_str(&String::from_utf8(std::fs::read(path)?).unwrap_or_default());
         }
     }
     Ok(text)

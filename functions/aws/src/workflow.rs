@@ -7,7 +7,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::report::history::{Details, Event, What};
 use exuvia_core::request::is_recovery;
 use exuvia_core::step::Execution;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use serde_json::Value;
 
 use crate::error::{failed, is};
@@ -104,7 +104,7 @@ impl Workflow {
         match described {
             Ok(described) => Ok(Some(Described {
                 status: described.status().as_str().to_owned(),
-                started: timestamp(described.start_date()),
+                started: milliseconds(described.start_date()),
                 ended: described.stop_date().and_then(timestamp),
                 redriven: described.redrive_date().and_then(timestamp),
                 input: described.input().map(ToOwned::to_owned),
@@ -169,9 +169,14 @@ fn read(event: &HistoryEvent) -> Option<Event> {
     );
     Some(Event {
         id: event.id(),
-        at: timestamp(event.timestamp())?,
+        at: milliseconds(event.timestamp())?,
         what: What::of(event.r#type().as_str(), details),
     })
+}
+
+/// Step Functions tells times as a number with a fraction, which is milliseconds and what a float makes of them.
+fn milliseconds(date: &DateTime) -> Option<Timestamp> {
+    timestamp(date)?.round(Unit::Millisecond).ok()
 }
 
 fn timestamp(date: &DateTime) -> Option<Timestamp> {

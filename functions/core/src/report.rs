@@ -125,7 +125,7 @@ pub struct Stay {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exited: Option<Timestamp>,
     /// How often its function failed meanwhile, and was mostly tried again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub failures: u32,
 }
 
@@ -232,10 +232,6 @@ pub fn clean(text: &str, most: usize) -> String {
         kept.push('…');
     }
     kept.trim().to_owned()
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::notice::Kind;
 use exuvia_core::report::{Execution, Index, Report, Told, index_page_key, name_of, page_key};
 use exuvia_core::request::Request;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -106,7 +106,9 @@ impl Handler {
             error: described.error,
             cause: described.cause,
             started,
-            ended: described.ended,
+            ended: described
+                .ended
+                .and_then(|ended| ended.round(Unit::Millisecond).ok()),
             now,
             outcome: outcome.and_then(|kind| serde_json::from_value::<Kind>(kind.clone()).ok()),
             recovered_by: recovery.map(|recovery| recovery.by),

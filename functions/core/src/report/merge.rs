@@ -13,8 +13,8 @@ impl Report {
                 ..self.concluded()
             });
         };
-        let order = |report: &Self| (report.last_event, report.ended, report.looked_at);
-        let (newer, older) = if order(&self) >= order(stored) {
+        let progress = |report: &Self| (report.last_event, report.ended, report.looked_at);
+        let (newer, older) = if progress(&self) >= progress(stored) {
             (self, stored.clone())
         } else {
             (stored.clone(), self)
@@ -104,10 +104,8 @@ impl Life {
 }
 
 impl Told {
-    /// With what another message, or the history, knows of it.
+    /// With what another message knows of it; when it was sent the history knows best, and that is of the later look.
     fn complete(&mut self, other: Self) {
-        // The history knows when it was sent, the message when it was told: the first of both.
-        self.at = self.at.min(other.at);
         self.kind = self.kind.take().or(other.kind);
         self.title = self.title.take().or(other.title);
         self.cause = self.cause.take().or(other.cause);

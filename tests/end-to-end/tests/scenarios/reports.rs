@@ -84,7 +84,9 @@ async fn a_report_tells_what_has_happened() {
         .filter(|notice| notice.id.ends_with(good.name()))
     {
         assert!(
-            told.notices.iter().any(|known| known.id == notice.id),
+            told.notices
+                .iter()
+                .any(|known| known.id == notice.id && known.at >= told.started),
             "{notice:?}"
         );
     }
