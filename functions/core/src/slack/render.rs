@@ -24,6 +24,8 @@ const TEXT: usize = 3000;
 /// Of the message's own text about the state: the rest is in its thread.
 const SUMMARY: usize = 1200;
 const FIELD: usize = 300;
+/// Of five, which are a section together.
+const STEP: usize = 590;
 /// Slack takes up to 40,000, and asks for no more than 4,000; for a notification it is long already.
 const NOTIFICATION: usize = 400;
 const CELLS: u32 = 10;
@@ -131,11 +133,14 @@ fn summary(notice: &Notice, most: usize) -> String {
             }
         })
         .collect();
-    let texts = texts.join("\n");
-    // Its last line has the links, which the context tells.
-    let (rest, last) = texts.rsplit_once('\n').unwrap_or(("", &texts));
-    let are_links = last.starts_with("<https://") && last.ends_with('>');
-    text::mrkdwn(if are_links { rest } else { &texts }, most)
+    let all = texts.join("\n");
+    // They are in the context.
+    let said = if notice.facts.execution_link.is_some() {
+        text::without_links(&all)
+    } else {
+        &all
+    };
+    text::mrkdwn(said, most)
 }
 
 /// What is only read by whoever wants to know more: output, the cause if the description has another, what to do next.
@@ -163,10 +168,10 @@ fn details(notice: &Notice) -> Vec<Value> {
     let steps = notice
         .next_steps
         .iter()
-        .map(|step| text::mrkdwn(step.trim(), TEXT / 4));
+        .map(|step| text::mrkdwn(step.trim(), STEP));
     let steps: Vec<String> = steps
         .filter(|step| !step.is_empty())
-        .take(3)
+        .take(5)
         .map(|step| format!("→ {step}"))
         .collect();
     blocks.extend(section(&steps.join("\n")));

@@ -169,6 +169,18 @@ pub fn output(text: &str, most: usize) -> String {
     format!("{FENCE}\n{}\n{FENCE}", kept.join("\n"))
 }
 
+/// A text without its last line, if that has nothing but links: they are facts as well, and are shown as such.
+pub fn without_links(text: &str) -> &str {
+    let text = text.trim_end();
+    let (before, last) = text.rsplit_once('\n').unwrap_or(("", text));
+    let is_link = |part: &str| whole_link(part).is_some_and(|link| link == part);
+    if last.split(" · ").all(is_link) {
+        before.trim_end()
+    } else {
+        text
+    }
+}
+
 /// The pieces of mrkdwn that must not be torn apart.
 fn pieces(text: &str, links: bool) -> Vec<String> {
     let mut pieces = Vec::new();
@@ -316,6 +328,24 @@ mod tests {
             "{}",
             length(&long)
         );
+    }
+
+    #[test]
+    fn a_line_of_links_is_left_out() {
+        let links = "<https://a.example/#x|Execution> · <https://a.example/?a&amp;b|Report>";
+        for (text, left) in [
+            (format!("It is live.\n{links}"), "It is live."),
+            (format!("It is live.\n{links}\n"), "It is live."),
+            (links.to_owned(), ""),
+            ("It is live.".to_owned(), "It is live."),
+            (
+                format!("It is live: {links}"),
+                &*format!("It is live: {links}"),
+            ),
+            ("a\n<!channel>".to_owned(), "a\n<!channel>"),
+        ] {
+            assert_eq!(without_links(&text), left, "{text}");
+        }
     }
 
     #[test]

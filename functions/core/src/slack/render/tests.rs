@@ -60,7 +60,7 @@ fn what_is_shown_of_a_deploy() {
     let rolled_back = described(
         "rolledBack",
         4000,
-        "The container ended with 1. v1 (release 42) has the traffic.\n```\nlistening\npanic: no &lt;database&gt;\n```",
+        "The container ended with 1. v1 (release 42) has the traffic.\n```\nlistening\npanic: no &lt;database&gt;\n```\n<https://a.example/#/x|Execution> · <https://a.example/?x&amp;y|Report>",
         &["Mend it and upload a new version"],
         &json!({"cause": "the container ended with 1"}),
     );
