@@ -95,13 +95,12 @@ impl Ledger {
     }
 
     async fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let command = match &self.local {
-            Some(state) => state.aws(arguments),
-            None => {
-                let mut aws: Command = process::tied("aws");
-                aws.args(arguments);
-                aws
-            }
+        let command = if let Some(state) = &self.local {
+            state.aws(arguments)
+        } else {
+            let mut aws: Command = process::tied("aws");
+            aws.args(arguments);
+            aws
         };
         process::output(command, "the AWS CLI").await
     }

@@ -2,7 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::primitives::DateTime;
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::{
+    ExecutionStatus, HistoryEvent, StateEnteredEventDetails, StateExitedEventDetails,
+};
 use exuvia_core::error::StepError;
 use exuvia_core::report::history::{Details, Event, What};
 use exuvia_core::request::is_recovery;
@@ -145,8 +147,8 @@ fn read(event: &HistoryEvent) -> Option<Event> {
     let exited = event.state_exited_event_details();
     let mut details = Details {
         state: entered
-            .map(|details| details.name())
-            .or(exited.map(|details| details.name())),
+            .map(StateEnteredEventDetails::name)
+            .or(exited.map(StateExitedEventDetails::name)),
         output: exited.and_then(|details| details.output()),
         ..Details::default()
     };

@@ -56,12 +56,14 @@ impl Handler {
             if !self.is_deploy(&execution) {
                 continue;
             }
-            let Some(report) = self.report(&execution, notice, at, &mut output).await? else {
+            // Boxed: many calls are in one future.
+            let report = Box::pin(self.report(&execution, notice, at, &mut output));
+            let Some(report) = report.await? else {
                 continue;
             };
             // What a recovery does belongs to the story of what was cut off.
             if let Some(cut_off) = report.recovers.filter(|cut_off| self.is_deploy(cut_off)) {
-                self.report(&cut_off, None, at, &mut output).await?;
+                Box::pin(self.report(&cut_off, None, at, &mut output)).await?;
             }
         }
         Ok(output)

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 /// How many looks are listed beside the drawing.
 const MOST_LISTED: usize = 200;
 
+/// Where the axis ends, in percent.
+const END: f64 = 100.0;
+
 pub(super) struct Clock {
     from: Timestamp,
     seconds: f64,
@@ -26,10 +29,6 @@ impl Clock {
     pub(super) fn place(&self, at: Timestamp) -> f64 {
         let since = at.duration_since(self.from).as_secs_f64();
         (since / self.seconds * 100.0).clamp(0.0, 100.0)
-    }
-
-    pub(super) fn end(&self) -> f64 {
-        100.0
     }
 
     /// As `+1:05`.
@@ -200,8 +199,8 @@ pub(super) fn traffic(report: &Report, clock: &Clock) -> Option<Traffic> {
         .map(|share| format!("{} percent from {}", share.weight, clock.offset(share.at)))
         .collect();
     Some(Traffic {
-        path: steps(&points, clock.end()),
-        area: area(&points, clock.end()),
+        path: steps(&points, END),
+        area: area(&points, END),
         told: format!(
             "The new release had {}; {} percent at last.",
             steps_told.join(", "),
