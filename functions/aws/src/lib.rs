@@ -15,6 +15,7 @@ pub mod keys;
 pub mod ledger;
 pub mod listener;
 pub mod lock;
+pub mod metrics;
 pub mod targets;
 pub mod topic;
 pub mod workflow;

@@ -6,11 +6,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod again;
+pub mod alarm;
 pub mod announcement;
 pub mod archive;
 pub mod artifact;
 pub mod build;
 pub mod capacity;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod fleet;
