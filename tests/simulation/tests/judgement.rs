@@ -46,7 +46,7 @@ fn the_reason_is_what_was_seen() {
         (
             "replace seed=1 watch-alarm:hello-5xx@0s",
             "Rejected",
-            "alarms[0] is \"hello-5xx\", and there is no alarm of that name in this account and region",
+            "and there is no alarm of that name in this account and region; create it first, or take it out",
         ),
     ] {
         let (ended, cause) = ends(line);
