@@ -1,4 +1,4 @@
-//! What CloudWatch knows: alarms, and what the load balancer has counted of a target group.
+//! What `CloudWatch` knows: alarms, and what the load balancer has counted of a target group.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ const WANTED: [(&str, &str); 3] = [
 ];
 
 impl Metrics {
-    /// A deploy goes on without what CloudWatch does not tell, so there is less patience with it than with others.
+    /// A deploy goes on without what `CloudWatch` does not tell, so there is less patience with it than with others.
     pub fn new(config: &SdkConfig) -> Self {
         let patience = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
@@ -208,7 +208,7 @@ fn state(value: Option<&StateValue>) -> State {
     }
 }
 
-/// An alarm that has not changed its state since CloudWatch began to note that has only the other time.
+/// An alarm that has not changed its state since `CloudWatch` began to note that has only the other time.
 fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<Timestamp> {
     let at = transitioned.or(updated)?;
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or(0)).ok()

@@ -1,4 +1,4 @@
-//! What CloudWatch says of a release that has traffic: its alarms, and how it compares with the live one.
+//! What `CloudWatch` says of a release that has traffic: its alarms, and how it compares with the live one.
 
 use exuvia_aws::SdkConfig;
 use exuvia_aws::fleet::Fleets;
@@ -34,7 +34,7 @@ impl Judge {
         Self(Metrics::new(config))
     }
 
-    /// Without an answer of CloudWatch a release is judged by the health of its targets: an outage of metrics is no reason
+    /// Without an answer of `CloudWatch` a release is judged by the health of its targets: an outage of metrics is no reason
     /// to take a release back, nor to hold it.
     pub(crate) async fn look(
         &self,

@@ -1,16 +1,16 @@
-//! Alarms of CloudWatch that a target names: whether one has gone into ALARM since the new release has traffic.
+//! Alarms of `CloudWatch` that a target names: whether one has gone into ALARM since the new release has traffic.
 
 use jiff::Timestamp;
 
 /// The most that a target may name: one page of `DescribeAlarms`, and more than anybody looks at.
 pub const MOST_ALARMS: usize = 20;
 
-/// An alarm, of a metric or of other alarms, as CloudWatch describes it.
+/// An alarm, of a metric or of other alarms, as `CloudWatch` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     pub name: String,
     pub state: State,
-    /// CloudWatch's own words for why it is in that state.
+    /// `CloudWatch`'s own words for why it is in that state.
     pub reason: String,
     /// When its state last became another (`StateTransitionedTimestamp`; `StateUpdatedTimestamp` moves without that, too):
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html>.
@@ -100,7 +100,7 @@ pub(crate) fn problem(named: &[String]) -> Option<(String, String)> {
     })
 }
 
-/// What CloudWatch, or whoever set an alarm's state, says is not ours: control characters go, and it is cut.
+/// What `CloudWatch`, or whoever set an alarm's state, says is not ours: control characters go, and it is cut.
 fn clean(reason: &str) -> String {
     let clean: String = reason
         .chars()

@@ -38,7 +38,7 @@ pub struct Target {
     pub capacity: CapacityLimits,
     pub strategy: Strategy,
     pub timeouts: Timeouts,
-    /// Names of CloudWatch alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
+    /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
     /// and bakes takes it back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<String>,

@@ -139,7 +139,7 @@ impl Handler {
         Ok(deploy)
     }
 
-    /// A name that no alarm has is a slip. That CloudWatch cannot be asked is no reason to refuse a deploy: what it does not
+    /// A name that no alarm has is a slip. That `CloudWatch` cannot be asked is no reason to refuse a deploy: what it does not
     /// tell does not count later either.
     async fn check_alarms(&self, place: &Place, target: &Target) -> Result<(), StepError> {
         match self.metrics.alarms(&target.alarms).await {

@@ -1,4 +1,4 @@
-//! What the load balancer reports of its requests: every minute of the cloud's clock, to the CloudWatch of the other local AWS.
+//! What the load balancer reports of its requests: every minute of the cloud's clock, to the `CloudWatch` of the other local AWS.
 //!
 //! Of the metrics that there are, these: <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html>.
 //! Nothing is reported of what has had no requests, and no count of 0. How long an answer takes is real time, as it is for

@@ -91,23 +91,20 @@ async fn an_alarm_that_fires_under_the_traffic_takes_it_back() {
 }
 
 async fn set(state: &str) {
-    let command = "set-alarm-state --alarm-name alarmed-5xx --state-value";
-    let reason = "as the test says";
-    run(command
-        .split(' ')
-        .chain([state, "--state-reason", reason])
-        .collect())
-    .await;
+    let command = "set-alarm-state --alarm-name alarmed-5xx --state-reason";
+    let command = command.split(' ');
+    let arguments = command.chain(["as the test says", "--state-value", state]);
+    run(&arguments.collect::<Vec<_>>()).await;
 }
 
 async fn cloudwatch(command: &str) {
-    run(command.split_whitespace().collect()).await;
+    run(&command.split_whitespace().collect::<Vec<_>>()).await;
 }
 
-async fn run(arguments: Vec<&str>) {
+async fn run(arguments: &[&str]) {
     let done = Command::new("aws")
         .arg("cloudwatch")
-        .args(&arguments)
+        .args(arguments)
         .output()
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! CloudWatch: alarms that are set by hand, and what a load balancer would count of a steady load.
+//! `CloudWatch`: alarms that are set by hand, and what a load balancer would count of a steady load.
 //!
 //! It speaks Smithy's RPC v2 CBOR, as the SDK's client does: <https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html>.
 
