@@ -1,12 +1,15 @@
-"""Runs ministack with Step Functions and S3 on the cloud's clock, and with functions that fail as Lambda's do.
+"""Runs ministack with Step Functions, S3 and CloudWatch on the cloud's clock, and with functions that fail as Lambda's do.
 
     python local_aws.py EPOCH SPEED DIRECTORY
 
 EPOCH is the real time, in seconds since 1970, at which cloud time and real time were the same; from there on
 cloud time runs SPEED times as fast. DIRECTORY only marks the process, for those who look for it. ministack shortens Wait states itself (SFN_WAIT_SCALE), but stamps
 executions and states with real time, and a handler that compares those stamps with a deadline would see a
-wait of 300 s pass in 30. This replaces the clock of its Step Functions module, and that of S3, whose times of uploads
-are compared with the starts of executions.
+wait of 300 s pass in 30. This replaces the clock of its Step Functions module, that of S3, whose times of uploads
+are compared with the starts of executions, and that of CloudWatch, whose minutes the load balancer reports.
+
+When an alarm's state last became another is told by its StateTransitionedTimestamp; ministack has it of composite alarms only.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html
 
 An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
@@ -55,8 +58,13 @@ def main():
 
     import authority
     from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-    from ministack.services import eventbridge, lambda_svc, s3, stepfunctions
-    run_on_cloud_time(stepfunctions, s3, lambda: epoch + (time.time() - epoch) * speed)
+    from ministack.services import cloudwatch, eventbridge, lambda_svc, s3, stepfunctions
+
+    def seconds():
+        return epoch + (time.time() - epoch) * speed
+
+    run_on_cloud_time(stepfunctions, s3, seconds)
+    watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
@@ -99,6 +107,27 @@ def run_on_cloud_time(stepfunctions, s3, seconds):
 
     stepfunctions.now_iso = s3.now_iso = now_iso
     stepfunctions.datetime = CloudDatetime
+
+
+def watch_on_cloud_time(cloudwatch, seconds):
+    for function in ("_evict_old_metrics", "_evaluate_alarm", "_record_history", "_set_alarm_state", "_put_metric_data"):
+        code = getattr(getattr(cloudwatch, function, None), "__code__", None)
+        if code is None or "time" not in code.co_names:
+            sys.exit(f"ministack {VERSION} is not as expected: cloudwatch.{function} does not read time")
+
+    class CloudTime:
+        time = staticmethod(seconds)
+
+    cloudwatch.time = CloudTime
+    record = cloudwatch._record_history
+
+    def record_history(name, old, new, *arguments, **options):
+        record(name, old, new, *arguments, **options)
+        alarm = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name)
+        if alarm:
+            alarm["StateTransitionedTimestamp"] = seconds()
+
+    cloudwatch._record_history = record_history
 
 
 def retry_events(eventbridge, lambda_svc):

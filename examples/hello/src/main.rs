@@ -4,11 +4,13 @@
 //! into the image, `RELEASE` and `HOSTNAME` are told to it where it runs.
 //!
 //! So that one can see bad versions being turned away, it can be one: `HELLO_HEALTH` makes it answer its health
-//! check with another status, `HELLO_START_AFTER` makes it listen that many seconds late, and `HELLO_EXIT_AFTER`
-//! makes it exit that many seconds after its start.
+//! check with another status, `HELLO_START_AFTER` makes it listen that many seconds late, `HELLO_EXIT_AFTER`
+//! makes it exit that many seconds after its start, `HELLO_ERRORS` makes it answer that many percent of its requests with a
+//! 500, and `HELLO_SLOW` makes each take that many milliseconds longer; its health check sees nothing of the last two.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -82,7 +84,14 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
 
 fn answer(path: &str) -> (String, String) {
     match path {
-        "/" => ("200 OK".to_owned(), about()),
+        "/" => {
+            thread::sleep(Duration::from_millis(number("HELLO_SLOW")));
+            if is_to_fail(number("HELLO_ERRORS")) {
+                let body = "{\"error\":\"as HELLO_ERRORS says\"}\n".to_owned();
+                return ("500 Internal Server Error".to_owned(), body);
+            }
+            ("200 OK".to_owned(), about())
+        }
         "/health" => match setting("HELLO_HEALTH", "200").as_str() {
             "200" => ("200 OK".to_owned(), "{\"status\":\"healthy\"}\n".to_owned()),
             other => (
@@ -95,6 +104,13 @@ fn answer(path: &str) -> (String, String) {
             "{\"error\":\"there is / and /health\"}\n".to_owned(),
         ),
     }
+}
+
+/// Whether this request is one of so many percent; evenly spread.
+fn is_to_fail(percent: u64) -> bool {
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    let before = REQUESTS.fetch_add(1, Ordering::Relaxed) % 100;
+    (before + 1) * percent / 100 > before * percent / 100
 }
 
 fn about() -> String {
@@ -124,6 +140,11 @@ fn escaped(text: &str) -> String {
 fn seconds(name: &str) -> Option<Duration> {
     let seconds = std::env::var(name).ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// 0 if it is not set.
+fn number(name: &str) -> u64 {
+    setting(name, "0").parse().unwrap_or(0)
 }
 
 fn setting(name: &str, default: &str) -> String {

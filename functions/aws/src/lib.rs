@@ -16,6 +16,7 @@ pub mod keys;
 pub mod ledger;
 pub mod listener;
 pub mod lock;
+pub mod metrics;
 pub mod queue;
 mod reports;
 pub mod secrets;

@@ -1,5 +1,7 @@
 //! Judges a new fleet, before it has traffic and while it has.
 
+mod judge;
+
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::workflow::Workflow;
@@ -10,11 +12,13 @@ use exuvia_core::lock::yields_to;
 use exuvia_core::step::{CheckHealthInput, CheckHealthOutput, CheckStatus, Context};
 use exuvia_core::{capacity, traffic};
 use jiff::{SignedDuration, Timestamp};
+use judge::{Held, Judge};
 
 pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     workflow: Workflow,
+    judge: Judge,
 }
 
 impl Handler {
@@ -23,6 +27,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             workflow: Workflow::new(config),
+            judge: Judge::new(config),
         })
     }
 
@@ -37,8 +42,12 @@ impl Handler {
                 context,
                 step,
                 shifted_at,
+                first_shifted_at,
                 proved,
-            } => self.bake(&context, step, shifted_at, proved).await,
+            } => {
+                let shifts = (shifted_at, first_shifted_at.unwrap_or(shifted_at));
+                self.bake(&context, step, shifts, proved).await
+            }
         }
     }
 
@@ -106,7 +115,7 @@ impl Handler {
         &self,
         context: &Context,
         step: usize,
-        shifted_at: Timestamp,
+        (shifted_at, first_shifted_at): (Timestamp, Timestamp),
         proved: u32,
     ) -> Result<CheckHealthOutput, StepError> {
         let target = self
@@ -119,7 +128,23 @@ impl Handler {
         let ends = shifted_at + SignedDuration::from_secs(hold.into());
         let seen = self.observe(context).await?;
         let pause = traffic::longest_pause(&steps);
-        let verdict = health::bake(&seen, proved, context.now, ends, pause);
+        let mut verdict = health::bake(&seen, proved, context.now, ends, pause);
+        if verdict.status != Status::Failed {
+            let held = Held {
+                target: &target,
+                steps: &steps,
+                step,
+                shifted_at,
+                first_shifted_at,
+            };
+            let judged = self.judge.look(context, &held, &self.fleets).await?;
+            if judged.failed.is_empty() {
+                verdict.reason = [vec![verdict.reason], judged.notes].concat().join("; ");
+            } else {
+                verdict.status = Status::Failed;
+                verdict.reason = judged.failed.join("; ");
+            }
+        }
         Ok(CheckHealthOutput {
             status: match verdict.status {
                 Status::Pending => CheckStatus::Hold,

@@ -10,11 +10,13 @@
 extern crate self as exuvia_core;
 
 pub mod again;
+pub mod alarm;
 pub mod announcement;
 pub mod archive;
 pub mod artifact;
 pub mod build;
 pub mod capacity;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod fleet;

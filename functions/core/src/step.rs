@@ -258,6 +258,9 @@ pub enum CheckHealthInput {
         /// The traffic step that is held.
         step: usize,
         shifted_at: Timestamp,
+        /// When the first of the steps began; absent in a deploy that began under an older workflow.
+        #[serde(default)]
+        first_shifted_at: Option<Timestamp>,
         /// How many instances were proved healthy before the traffic moved.
         proved: u32,
     },

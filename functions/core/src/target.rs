@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarm;
+use crate::compare::Comparison;
 use crate::name::Place;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,13 @@ pub struct Target {
     pub capacity: CapacityLimits,
     pub strategy: Strategy,
     pub timeouts: Timeouts,
+    /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
+    /// and bakes takes it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+    /// How the new release is compared with the live one meanwhile.
+    #[serde(default)]
+    pub comparison: Comparison,
 }
 
 fn yes() -> bool {
@@ -326,9 +335,24 @@ impl Target {
                     };
                     wrong(field, format!("cannot be read: {}", error.into_inner()))
                 })?;
-        match target.problem() {
-            Some((field, problem)) => Err(wrong(field, problem)),
+        if let Some((field, problem)) = target.problem() {
+            return Err(wrong(field, problem));
+        }
+        match alarm::problem(&target.alarms) {
+            Some((field, problem)) => Err(wrong(&field, problem)),
             None => Ok(target),
+        }
+    }
+
+    /// Refuses a target whose alarms are not all among those that were found.
+    pub fn check_alarms(&self, place: &Place, found: &[alarm::Alarm]) -> Result<(), InvalidTarget> {
+        match alarm::missing(&self.alarms, found) {
+            Some((field, problem)) => Err(InvalidTarget {
+                parameter: parameter_name(place),
+                field,
+                problem,
+            }),
+            None => Ok(()),
         }
     }
 
@@ -418,6 +442,7 @@ impl Target {
             .or_else(|| self.strategy.problem())
             .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
             .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
+            .or_else(|| self.comparison.problem())
     }
 }
 
@@ -692,6 +717,70 @@ mod tests {
             let error = Target::parse(&place(), &with("/strategy", strategy.clone())).unwrap_err();
             assert!(error.to_string().contains(says), "{strategy}: {error}");
         }
+    }
+
+    #[test]
+    fn how_a_release_is_judged_is_read_and_refused_by_the_fields_name() {
+        let parse = |alarms: Value, comparison: Value| {
+            let mut target = example();
+            target["alarms"] = alarms;
+            target["comparison"] = comparison;
+            Target::parse(&place(), &target.to_string())
+        };
+        let target = parse(json!(["hello-5xx"]), json!({"minRequests": 500})).unwrap();
+        let comparison = target.comparison;
+        assert!(
+            comparison.enabled && comparison.min_requests == 500 && comparison.error_points == 1
+        );
+        let unset = Target::parse(&place(), &example().to_string()).unwrap();
+        assert_eq!(unset.comparison, Comparison::default());
+        assert!(unset.alarms.is_empty());
+
+        for (alarms, comparison, says) in [
+            (
+                json!("x"),
+                json!({}),
+                "alarms cannot be read: invalid type: string",
+            ),
+            (
+                json!(["a", ""]),
+                json!({}),
+                "alarms[1] has 0 characters; an alarm's name has 1 to 255",
+            ),
+            (
+                json!([]),
+                json!({"minRequests": 5}),
+                "comparison.minRequests is 5; use 20 to 1000000 requests",
+            ),
+            (
+                json!([]),
+                json!({"errorPoints": 0}),
+                "comparison.errorPoints is 0; use 1 to 50 percentage points",
+            ),
+            (
+                json!([]),
+                json!({"slowerPercent": 5}),
+                "comparison.slowerPercent is 5; use 10 to 1000 percent",
+            ),
+            (
+                json!([]),
+                json!({"enabled": "no"}),
+                "comparison.enabled cannot be read: invalid type: string",
+            ),
+            (
+                json!([]),
+                json!({"minRequest": 5}),
+                "unknown field `minRequest`",
+            ),
+        ] {
+            let error = parse(alarms, comparison).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+
+        let target = parse(json!(["hello-5xx", "hello-slow"]), json!({})).unwrap();
+        let error = target.check_alarms(&place(), &[]).unwrap_err().to_string();
+        let says = "target /exuvia/hello/qa: alarms[0] is \"hello-5xx\", and there is no alarm of that name";
+        assert!(error.starts_with(says), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use exuvia_aws::artifacts::{Artifacts, Object};
 use exuvia_aws::keys::{Keys, SigningKey};
 use exuvia_aws::ledger::Ledger;
+use exuvia_aws::metrics::Metrics;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
@@ -12,12 +13,14 @@ use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
 use exuvia_core::name::{Place, Version};
 use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
 use exuvia_core::step::{Deploy, Execution, Recovered, ValidateInput};
+use exuvia_core::target::Target;
 
 pub struct Handler {
     artifacts: Artifacts,
     ledger: Ledger,
     targets: Targets,
     keys: Keys,
+    metrics: Metrics,
     workflow: Workflow,
     key_arn: String,
     signing_key: SigningKey,
@@ -31,6 +34,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             targets: Targets::new(config),
             keys: Keys::new(config),
+            metrics: Metrics::new(config),
             workflow: Workflow::new(config),
             key_arn,
             signing_key: SigningKey::new(config, settings.get("SIGNING_KEY_ARN")?),
@@ -74,6 +78,7 @@ impl Handler {
         if let Some(strategy) = strategy {
             target.strategy = strategy;
         }
+        self.check_alarms(&place, &target).await?;
         let architecture = target.architecture;
         deploy.target = Some(target);
         self.keys.check_enabled(&self.key_arn).await?;
@@ -135,6 +140,16 @@ impl Handler {
             deploy.since = config.uploaded_at;
         }
         Ok(deploy)
+    }
+
+    /// A name that no alarm has is a slip. That `CloudWatch` cannot be asked is no reason to refuse a deploy: what it does not
+    /// tell does not count later either.
+    async fn check_alarms(&self, place: &Place, target: &Target) -> Result<(), StepError> {
+        match self.metrics.alarms(&target.alarms).await {
+            Ok(found) => Ok(target.check_alarms(place, &found)?),
+            Err(StepError::AwsUnavailable { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The newest object of a version, whichever of the endings it was uploaded with.

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
+use crate::metrics::Counts;
 use crate::routes::{Action, Listener};
 use forward::Forwarder;
 
@@ -81,6 +82,11 @@ impl Balancer {
             forwarder: Arc::new(Forwarder::new(timeouts)),
             open: Mutex::default(),
         }
+    }
+
+    /// What it has counted of its requests.
+    pub fn counts(&self) -> Counts {
+        self.forwarder.counts.clone()
     }
 
     /// Makes these the listeners. When this returns, every new request follows them; one that was sent to a

@@ -12,6 +12,7 @@ use exuvia_cloud::{
     face,
     instance::{self, Kind, Lifeline},
     journal::{Beginning, Journal},
+    metrics,
     runtime::Runtime,
 };
 use jiff::Timestamp;
@@ -121,12 +122,19 @@ async fn run(options: Options) -> Result<()> {
         options.speed,
         options.state_dir.display()
     );
+    let clock = Clock::since(epoch, speed);
+    let balancer = Balancer::new();
+    tokio::spawn(metrics::report(
+        balancer.counts(),
+        clock,
+        options.upstream.clone(),
+    ));
     let runtime = Runtime::start(
         (journal, replayed),
-        Clock::since(epoch, speed),
+        clock,
         options.state_dir,
         machines,
-        Balancer::new(),
+        balancer,
         (Ec2::at(&options.upstream), Authority::at(&options.upstream)),
         events,
     )

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 pub struct Listener {
     /// The port on loopback that it listens on.
     pub port: u16,
+    /// The ARN of the load balancer that it is of.
+    pub load_balancer: String,
     /// In order of priority, lowest number first; the first whose conditions match decides.
     pub rules: Vec<Rule>,
     pub default: Action,

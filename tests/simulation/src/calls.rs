@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::connector::Invocation;
 use crate::fault::Action;
 use crate::privileges::Privilege;
-use crate::services::{Request, Response};
+use crate::services::{Request, Response, cloudwatch_refusal};
 use crate::world::{CallMade, State};
 
 /// A request, as far as it was read.
@@ -65,6 +65,9 @@ impl Call {
             let named = ["name", "executionArn", "Name", "KeyId"];
             let about = named.iter().find_map(|name| body[*name].as_str());
             about.unwrap_or_default().clone_into(&mut call.about);
+        } else if let Some((_, operation)) = request.uri().path().split_once("/operation/") {
+            // RPC v2 CBOR, which CloudWatch speaks.
+            operation.clone_into(&mut call.operation);
         } else {
             call.operation = wire::parameter(&body, "Action").unwrap_or_default();
             let named = [
@@ -101,12 +104,15 @@ impl State {
     /// The answer to a request; what it changes is changed.
     pub fn answer(&mut self, call: &Call, request: &Request) -> Response {
         let now = self.estate.now;
+        // Before what is asked for moves the traffic.
+        self.estate.flow();
         let services = &mut self.estate.services;
         match call.service.as_str() {
             "s3" => services.s3.answer(request, now, &services.kms),
             "ssm" => services.ssm.answer(request),
             "kms" => services.kms.answer(request),
             "sns" => services.sns.answer(request, now, &services.kms),
+            "monitoring" => services.cloudwatch.answer(&call.operation, request),
             "states" => self.answer_for_states(call, request),
             other => match wire::Service::from_scope(other) {
                 Some(service) => {
@@ -141,6 +147,7 @@ pub fn error_answer(call: &Call, fault: Option<&Action>) -> Response {
     let (status, code) = match (fault, call.service.as_str()) {
         (Some(Action::Throttle), "s3") => (503, "SlowDown"),
         (Some(Action::Throttle), "ssm" | "kms" | "states") => (400, "ThrottlingException"),
+        (Some(Action::Throttle), "monitoring") => (400, "ThrottlingException"),
         (Some(Action::Throttle), _) => (400, "Throttling"),
         (Some(Action::Deny), "ssm" | "kms" | "states") => (400, "AccessDeniedException"),
         (Some(Action::Deny), "sns") => (403, "AuthorizationError"),
@@ -158,6 +165,7 @@ pub fn error_answer(call: &Call, fault: Option<&Action>) -> Response {
             "application/xml",
             format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),
         ),
+        "monitoring" => cloudwatch_refusal(status, code, message),
         "ssm" | "kms" | "states" => response(
             status,
             "application/x-amz-json-1.1",

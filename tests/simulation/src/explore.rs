@@ -85,7 +85,14 @@ fn at_entries() -> Vec<Action> {
         all.push(Action::Upload(behaviour.to_owned()));
     }
     all.push(Action::Source("good".to_owned()));
-    for service in ["s3", "autoscaling", "elasticloadbalancing", "states", "sns"] {
+    for service in [
+        "s3",
+        "autoscaling",
+        "elasticloadbalancing",
+        "states",
+        "sns",
+        "monitoring",
+    ] {
         all.push(Action::Outage(service.to_owned(), time(20)));
     }
     all

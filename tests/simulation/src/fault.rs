@@ -93,6 +93,14 @@ pub enum Action {
     Remove,
     /// The app's stack is updated: from now on its target says that the traffic moves like this.
     Strategy(String),
+    /// From now on so many requests come in a minute.
+    Load(u32),
+    /// The app's stack is updated: its target names this alarm.
+    WatchAlarm(String),
+    /// An alarm goes into ALARM.
+    AlarmFires(String),
+    /// An alarm is made, or goes back to OK.
+    AlarmRests(String),
     /// The event of the newest upload is delivered once more.
     RepeatEvent,
     /// The event of the first execution that ended badly is delivered once more.
@@ -315,6 +323,10 @@ impl fmt::Display for Action {
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Remove => f.write_str("remove"),
             Self::Strategy(name) => write!(f, "strategy:{name}"),
+            Self::Load(requests) => write!(f, "load:{requests}"),
+            Self::WatchAlarm(name) => write!(f, "watch-alarm:{name}"),
+            Self::AlarmFires(name) => write!(f, "alarm-fires:{name}"),
+            Self::AlarmRests(name) => write!(f, "alarm-rests:{name}"),
             Self::Renew(hours) => write!(f, "renew:{hours}"),
             Self::RepeatEvent => f.write_str("repeat-event"),
             Self::RepeatStatusEvent => f.write_str("repeat-status-event"),
@@ -372,6 +384,10 @@ impl FromStr for Action {
             "start" => Self::Start(rest.to_owned()),
             "remove" => Self::Remove,
             "strategy" => Self::Strategy(rest.to_owned()),
+            "load" => Self::Load(number()?),
+            "watch-alarm" => Self::WatchAlarm(rest.to_owned()),
+            "alarm-fires" => Self::AlarmFires(rest.to_owned()),
+            "alarm-rests" => Self::AlarmRests(rest.to_owned()),
             "renew" => Self::Renew(number()?),
             "repeat-event" => Self::RepeatEvent,
             "repeat-status-event" => Self::RepeatStatusEvent,
@@ -451,7 +467,11 @@ mod tests {
         for what in AT_CALLS
             .into_iter()
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
-            .chain([Action::Strategy("canary".to_owned())])
+            .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
+            .chain(
+                [Action::WatchAlarm, Action::AlarmFires, Action::AlarmRests]
+                    .map(|of| of("x".to_owned())),
+            )
         {
             assert_eq!(what.to_string().parse::<Action>().unwrap(), what);
         }

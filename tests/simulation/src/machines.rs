@@ -32,6 +32,10 @@ pub struct Behaviour {
     reports_after: Option<u64>,
     /// It passes and fails its health checks by turns of so many seconds.
     flaps: Option<u64>,
+    /// Percent of its answers that are 5xx.
+    pub errors_percent: u32,
+    /// How long its answers take.
+    pub takes_millis: u32,
 }
 
 const PLAIN: Behaviour = Behaviour {
@@ -41,10 +45,12 @@ const PLAIN: Behaviour = Behaviour {
     dies_after: None,
     reports_after: None,
     flaps: None,
+    errors_percent: 0,
+    takes_millis: 100,
 };
 
 /// All there are, in seconds of virtual time.
-pub const BEHAVIOURS: [Behaviour; 10] = [
+pub const BEHAVIOURS: [Behaviour; 12] = [
     PLAIN,
     Behaviour {
         name: "slow",
@@ -92,6 +98,17 @@ pub const BEHAVIOURS: [Behaviour; 10] = [
     Behaviour {
         name: "flaps",
         flaps: Some(25),
+        ..PLAIN
+    },
+    // Health checks see nothing of these.
+    Behaviour {
+        name: "errs",
+        errors_percent: 8,
+        ..PLAIN
+    },
+    Behaviour {
+        name: "drags",
+        takes_millis: 400,
         ..PLAIN
     },
 ];
@@ -364,6 +381,11 @@ impl Machines {
             return true;
         };
         machine.dead || !machine.behaviour.is_some_and(Behaviour::is_sound)
+    }
+
+    /// How the instances of a group behave.
+    pub fn behaviour_of(&self, group: &str) -> Option<Behaviour> {
+        self.behaviours.get(self.bytes.get(group)?).copied()
     }
 
     pub fn group_of(&self, id: &str) -> Option<&str> {

@@ -39,13 +39,20 @@ impl Privilege {
             "autoscaling" | "elasticloadbalancing" => {
                 (call.operation.clone(), of_cloud(&call.operation).to_owned())
             }
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html; the one has no
+            // resource, and the other tells of composite alarms only whoever may describe all.
+            "monitoring" => (call.operation.clone(), "*".to_owned()),
             _ => {
                 let body = serde_json::from_slice(request.body()).unwrap_or_default();
                 (call.operation.clone(), of_body(&body, &call.form))
             }
         };
+        let prefix = match call.service.as_str() {
+            "monitoring" => "cloudwatch",
+            service => service,
+        };
         Self {
-            action: format!("{}:{action}", call.service),
+            action: format!("{prefix}:{action}"),
             tags: tags(call, cloud),
             resource,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
 use exuvia_core::build::builder::Builder;
+use exuvia_core::compare::Comparison;
 use exuvia_core::target::{
     Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
     Target, Timeouts,
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::fault::Action;
 use crate::machines::Machines;
-use crate::services::{Kms, S3, Sns, Ssm};
+use crate::services::{CloudWatch, Kms, S3, Sns, Ssm};
 use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, SIGNING_KEY, Services, TOPIC};
 
 /// The app and environment that everything is about.
@@ -32,7 +33,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 26] = [
+pub const SCENARIOS: [Scenario; 31] = [
     Scenario {
         name: "first",
         before: &[],
@@ -180,6 +181,54 @@ pub const SCENARIOS: [Scenario; 26] = [
         outcomes: &["rolledBack"],
         shifts: true,
     },
+    // Its errors are seen when a minute of them is told, long before the next step.
+    Scenario {
+        name: "canary-errs",
+        before: &["load:1200", "upload:good"],
+        opening: &["strategy:patient@0s", "upload:errs@0s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    // What it is compared with is the time before as well.
+    Scenario {
+        name: "canary-drags",
+        before: &["load:1200", "upload:good"],
+        opening: &["strategy:patient@0s", "upload:drags@2700s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    // Three requests a minute tell nothing.
+    Scenario {
+        name: "canary-seldom-asked",
+        before: &["load:30", "upload:good"],
+        opening: &["strategy:patient@0s", "upload:errs@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "alarm-fires",
+        before: &["upload:good"],
+        opening: &[
+            "alarm-rests:hello-5xx@0s",
+            "watch-alarm:hello-5xx@0s",
+            "strategy:canary@0s",
+            "upload:good@0s",
+            "alarm-fires:hello-5xx@d1/Bake#2",
+        ],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    Scenario {
+        name: "alarm-has-fired",
+        before: &["upload:good"],
+        opening: &[
+            "alarm-fires:hello-5xx@0s",
+            "watch-alarm:hello-5xx@0s",
+            "upload:good@0s",
+        ],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
     Scenario {
         name: "linear",
         before: &["upload:good"],
@@ -265,6 +314,7 @@ pub fn empty_estate() -> Estate {
         ssm: Ssm::default(),
         kms: Kms::new([KEY.to_owned()]).with_signing_key(SIGNING_KEY),
         sns: Sns::new([TOPIC.to_owned()], KEY.to_owned()),
+        cloudwatch: CloudWatch::default(),
     };
     services.ssm.put(&format!("/exuvia/{PLACE}"), target, now);
     services
@@ -289,6 +339,12 @@ pub fn strategy(name: &str) -> Option<Strategy> {
         "canary" => Some(Strategy::Canary {
             percent: 10,
             hold_seconds: 20,
+            bake_seconds: BAKE,
+        }),
+        // Long enough for three minutes to be told of.
+        "patient" => Some(Strategy::Canary {
+            percent: 10,
+            hold_seconds: 300,
             bake_seconds: BAKE,
         }),
         "linear" => Some(Strategy::Linear {
@@ -339,6 +395,8 @@ fn target(listener_arn: &str) -> Target {
             boot_seconds: 180,
             drain_seconds: 10,
         },
+        alarms: Vec::new(),
+        comparison: Comparison::default(),
     }
 }
 

@@ -70,6 +70,25 @@ impl State {
                     ssm.put(&parameter, target, now);
                 }
             }
+            Action::Load(requests) => {
+                self.estate.flow();
+                self.estate.services.cloudwatch.set_load(requests, now);
+            }
+            Action::WatchAlarm(name) => {
+                let parameter = format!("/exuvia/{PLACE}");
+                let target = self.estate.services.ssm.get(&parameter).unwrap_or_default();
+                if let Ok(mut target) = serde_json::from_str::<serde_json::Value>(target) {
+                    target["alarms"] = json!([name]);
+                    self.estate
+                        .services
+                        .ssm
+                        .put(&parameter, target.to_string(), now);
+                }
+            }
+            Action::AlarmFires(name) => self.estate.services.cloudwatch.set_alarm(&name, true, now),
+            Action::AlarmRests(name) => {
+                self.estate.services.cloudwatch.set_alarm(&name, false, now)
+            }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {
                     self.deeds.push(Deed::DeliverUpload(upload.clone()));

@@ -22,7 +22,7 @@ use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
 use crate::privileges::Privilege;
 use crate::scenario::PLACE;
-use crate::services::{Kms, S3, Sns, Ssm};
+use crate::services::{CloudWatch, Flow, Kms, S3, Sns, Ssm};
 use crate::watch::Watch;
 
 pub const REGION: &str = "us-east-1";
@@ -44,6 +44,7 @@ pub struct Services {
     pub ssm: Ssm,
     pub kms: Kms,
     pub sns: Sns,
+    pub cloudwatch: CloudWatch,
 }
 
 impl Services {
@@ -71,6 +72,31 @@ impl Estate {
         let live = self.services.s3.get(LEDGER, &live_key(&place))?;
         let live: Live = serde_json::from_slice(live).ok()?;
         Some(FleetName::new(&place, live.release).to_string())
+    }
+
+    /// Counts the requests since the last time, which went as the rule has it until now.
+    pub fn flow(&mut self) {
+        if !self.services.cloudwatch.has_load() {
+            return;
+        }
+        let survey = self.cloud.survey();
+        let weights = survey.rules.iter().flat_map(|rule| &rule.weights);
+        let all: u32 = weights.clone().map(|(_, weight)| u32::from(*weight)).sum();
+        let flows = weights.filter_map(|(name, weight)| {
+            let group = survey
+                .target_groups
+                .iter()
+                .find(|group| group.name == *name)?;
+            let behaviour = self.machines.behaviour_of(name)?;
+            Some(Flow {
+                target_group_arn: group.arn.clone(),
+                share: f64::from(*weight) / f64::from(all.max(1)),
+                errors: f64::from(behaviour.errors_percent) / 100.0,
+                takes: f64::from(behaviour.takes_millis) / 1_000.0,
+            })
+        });
+        let flows: Vec<Flow> = flows.collect();
+        self.services.cloudwatch.flow(&flows, self.now);
     }
 
     /// Whether nothing is live because somebody asked for that.
@@ -307,6 +333,7 @@ impl State {
     /// Moves cloud and instances to now, and looks whether the capacity is there.
     pub fn turn(&mut self, elapsed: Duration) {
         let now = self.estate.now;
+        self.estate.flow();
         let due = |at: &Timestamp| *at <= now;
         if self.scale_ins.iter().any(due) {
             self.scale_ins.retain(|at| !due(at));

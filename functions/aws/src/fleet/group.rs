@@ -58,6 +58,16 @@ impl Fleets {
         find(&self.groups, &name.to_string()).await
     }
 
+    /// The ARN of the target group that a release's group registers its instances with.
+    pub async fn target_group_behind(
+        &self,
+        place: &Place,
+        release: ReleaseNumber,
+    ) -> Result<Option<String>, StepError> {
+        let group = self.group(&FleetName::new(place, release)).await?;
+        Ok(group.and_then(|group| group.target_group_arns().first().cloned()))
+    }
+
     /// The desired capacity of a release's group, unless it is gone or going.
     pub async fn desired(
         &self,

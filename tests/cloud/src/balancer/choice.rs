@@ -22,8 +22,8 @@ pub(super) struct Choice {
 
 impl Choice {
     /// None if no group has weight, or the one whose turn it is has no target: a load balancer does not turn to
-    /// another group then, it answers 503.
-    pub(super) fn target(&self, groups: &[WeightedGroup]) -> Option<SocketAddr> {
+    /// another group then, it answers 503. With it comes its group's ARN.
+    pub(super) fn target<'a>(&self, groups: &'a [WeightedGroup]) -> Option<(&'a str, SocketAddr)> {
         let group = self.group(groups)?;
         if group.targets.is_empty() {
             return None;
@@ -34,7 +34,8 @@ impl Choice {
             None => turns.entry(group.target_group_arn.clone()).or_default(),
         };
         *turn = turn.wrapping_add(1);
-        Some(group.targets[*turn % group.targets.len()])
+        let target = group.targets[*turn % group.targets.len()];
+        Some((&group.target_group_arn, target))
     }
 
     fn group<'a>(&self, groups: &'a [WeightedGroup]) -> Option<&'a WeightedGroup> {
@@ -82,7 +83,7 @@ mod tests {
         let choice = Choice::default();
         let mut shares = HashMap::new();
         for _ in 0..1000 {
-            let port = choice.target(groups).map_or(0, |target| target.port());
+            let port = choice.target(groups).map_or(0, |(_, target)| target.port());
             *shares.entry(port).or_default() += 1;
         }
         shares

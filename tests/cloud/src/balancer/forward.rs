@@ -25,12 +25,14 @@ use super::answer::{self, Body};
 use super::choice::Choice;
 use super::connections::{Connections, connect};
 use super::{Timeouts, rules};
+use crate::metrics::{Counts, Seat};
 use crate::routes::{Action, Listener};
 
 pub(super) struct Forwarder {
     timeouts: Timeouts,
     choice: Choice,
     connections: Arc<Connections>,
+    pub(super) counts: Counts,
 }
 
 /// Why a target gave no answer.
@@ -49,6 +51,7 @@ impl Forwarder {
             timeouts,
             choice: Choice::default(),
             connections: Arc::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -84,7 +87,12 @@ impl Forwarder {
                 body,
             } => answer::fixed(*status, content_type, body),
             Action::Forward(groups) => match self.choice.target(groups) {
-                Some(target) => self.forward(target, listener.port, peer, request).await,
+                Some((group, target)) => {
+                    let seat = Seat::of(&listener.load_balancer, group);
+                    self.counts.requested(&seat);
+                    self.forward((&seat, target), listener.port, peer, request)
+                        .await
+                }
                 None => answer::error(StatusCode::SERVICE_UNAVAILABLE),
             },
         }
@@ -92,7 +100,7 @@ impl Forwarder {
 
     async fn forward(
         &self,
-        target: SocketAddr,
+        (seat, target): (&Seat, SocketAddr),
         port: u16,
         peer: IpAddr,
         mut request: Request<Incoming>,
@@ -101,13 +109,18 @@ impl Forwarder {
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         rewrite(&mut parts, upgrade, port, peer);
+        let sent = Instant::now();
         let answered = if client.is_none() && body.is_end_stream() && parts.method.is_safe() {
             self.send_again_if_closed(target, &parts).await
         } else {
             self.send_once(target, parts, body).await
         };
         match answered {
-            Ok(response) => pass_back(response, client),
+            Ok(response) => {
+                self.counts
+                    .answered(seat, response.status(), sent.elapsed());
+                pass_back(response, client)
+            }
             Err(Failure::Closed | Failure::Bad) => answer::error(StatusCode::BAD_GATEWAY),
             Err(Failure::Slow) => answer::error(StatusCode::GATEWAY_TIMEOUT),
         }

@@ -117,6 +117,7 @@ mod tests {
         };
         let listener = Listener {
             port: 80,
+            load_balancer: String::new(),
             rules: vec![
                 rule(
                     &["Shop.example.com", "*.shop.test"],

@@ -31,6 +31,7 @@ fn to(target: &Target) -> Action {
 fn listener(port: u16, default: Action) -> Listener {
     Listener {
         port,
+        load_balancer: "arn:lb".to_owned(),
         rules: Vec::new(),
         default,
     }
@@ -66,6 +67,7 @@ async fn rules_weights_and_fixed_responses_decide() {
     };
     let routes = Listener {
         port,
+        load_balancer: "arn:lb".to_owned(),
         rules: vec![
             rule(&["api.*"], &["/v1/*"], to(&api)),
             rule(

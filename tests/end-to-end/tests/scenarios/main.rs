@@ -6,6 +6,7 @@ mod builds;
 mod deploys;
 mod forgeries;
 mod interruptions;
+mod judgement;
 mod meddling;
 mod privileges;
 mod refusals;

@@ -7,12 +7,14 @@
 //! ids from `Uuid::new_v4()` in their `state.rs`; S3's `handlers.rs` also answers an `If-Match` on what is not there
 //! with 412 (PUT) or 204 (DELETE) instead of 404, and SNS's `publish` keeps no message.
 
+mod cloudwatch;
 mod kms;
 mod s3;
 mod sns;
 mod ssm;
 mod wire;
 
+pub use cloudwatch::{CloudWatch, Flow, refusal as cloudwatch_refusal};
 pub use kms::Kms;
 pub use s3::{Content, S3, Version};
 pub use sns::{Published, Sns};

@@ -27,6 +27,7 @@ impl Cloud {
                     .filter(|rule| rule.priority != Priority::Default);
                 Some(routes::Listener {
                     port: listener.port,
+                    load_balancer: listener.load_balancer.clone(),
                     rules: rules.map(|rule| self.routed_rule(rule)).collect(),
                     default: self.routed_action(&default.action),
                 })
