@@ -127,7 +127,7 @@ fn invocations(asl: &str, machine: &Value) -> Vec<String> {
     missing.chain(more).collect()
 }
 
-/// Functions that neither a workflow nor an event invokes.
+/// Functions that neither a workflow nor an event invokes, and that are given no messages of a queue.
 fn unused<'a>(
     asls: impl Iterator<Item = &'a str>,
     pipeline: &Value,
@@ -135,7 +135,13 @@ fn unused<'a>(
 ) -> Vec<String> {
     let named: BTreeSet<&str> = asls.flat_map(placeholders).collect();
     let ids = functions.iter().map(|(name, _)| logical_id(name));
-    ids.filter(|id| !named.contains(id.as_str()))
+    let mappings = pipeline["Resources"].as_object().into_iter().flatten();
+    let given: BTreeSet<&str> = mappings
+        .filter(|(_, resource)| resource["Type"] == "AWS::Lambda::EventSourceMapping")
+        .filter_map(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"].as_str())
+        .map(|name| name.trim_end_matches(".Alias"))
+        .collect();
+    ids.filter(|id| !named.contains(id.as_str()) && !given.contains(id.as_str()))
         .filter(|id| pipeline["Resources"][id]["Properties"]["Events"].is_null())
         .map(|id| format!("{id} is invoked by no workflow and by no event: remove it"))
         .collect()
@@ -421,6 +427,12 @@ mod tests {
             unused("{}"),
             ["PlanFunction is invoked by no workflow and by no event: remove it"]
         );
+        let mut reads = pipeline();
+        reads["Resources"]["QueueToPlan"] = json!({
+            "Type": "AWS::Lambda::EventSourceMapping", "Properties": {"FunctionName": {"Ref": "PlanFunction.Alias"}},
+        });
+        let found = super::unused(["{}"].into_iter(), &reads, &functions);
+        assert_eq!(found, [""; 0]);
     }
 
     #[test]

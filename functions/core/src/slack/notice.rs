@@ -1,5 +1,5 @@
-//! What comes from the topic: a notice, as `core::notice` and `core::build::notice` write it, or an alarm of
-//! CloudWatch, which goes to the same topic.
+//! What comes from the topic: a notice, as `core::notice` and `core::build::notice` write it, or one of the alarms that go to
+//! the same topic.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
