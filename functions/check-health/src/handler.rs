@@ -130,14 +130,14 @@ impl Handler {
         let pause = traffic::longest_pause(&steps);
         let mut verdict = health::bake(&seen, proved, context.now, ends, pause);
         if verdict.status != Status::Failed {
-            let held = Held {
+            let judged_step = Held {
                 target: &target,
                 steps: &steps,
                 step,
                 shifted_at,
                 first_shifted_at,
             };
-            let judged = self.judge.look(context, &held, &self.fleets).await?;
+            let judged = self.judge.look(context, &judged_step, &self.fleets).await?;
             if judged.failed.is_empty() {
                 verdict.reason = [vec![verdict.reason], judged.notes].concat().join("; ");
             } else {

@@ -109,7 +109,7 @@ impl Forwarder {
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         rewrite(&mut parts, upgrade, port, peer);
-        let sent = Instant::now();
+        let began = Instant::now();
         let answered = if client.is_none() && body.is_end_stream() && parts.method.is_safe() {
             self.send_again_if_closed(target, &parts).await
         } else {
@@ -118,7 +118,7 @@ impl Forwarder {
         match answered {
             Ok(response) => {
                 self.counts
-                    .answered(seat, response.status(), sent.elapsed());
+                    .answered(seat, response.status(), began.elapsed());
                 pass_back(response, client)
             }
             Err(Failure::Closed | Failure::Bad) => answer::error(StatusCode::BAD_GATEWAY),
