@@ -42,10 +42,10 @@ impl Handler {
                 context,
                 step,
                 shifted_at,
-                first_shifted_at,
+                traffic_since,
                 proved,
             } => {
-                let shifts = (shifted_at, first_shifted_at.unwrap_or(shifted_at));
+                let shifts = (shifted_at, traffic_since.unwrap_or(shifted_at));
                 self.bake(&context, step, shifts, proved).await
             }
         }
@@ -115,7 +115,7 @@ impl Handler {
         &self,
         context: &Context,
         step: usize,
-        (shifted_at, first_shifted_at): (Timestamp, Timestamp),
+        (shifted_at, traffic_since): (Timestamp, Timestamp),
         proved: u32,
     ) -> Result<CheckHealthOutput, StepError> {
         let target = self
@@ -135,7 +135,7 @@ impl Handler {
                 steps: &steps,
                 step,
                 shifted_at,
-                first_shifted_at,
+                traffic_since,
             };
             let judged = self.judge.look(context, &judged_step, &self.fleets).await?;
             if judged.failed.is_empty() {

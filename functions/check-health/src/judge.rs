@@ -18,7 +18,7 @@ pub(crate) struct Held<'a> {
     pub(crate) steps: &'a [Step],
     pub(crate) step: usize,
     pub(crate) shifted_at: Timestamp,
-    pub(crate) first_shifted_at: Timestamp,
+    pub(crate) traffic_since: Timestamp,
 }
 
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Judge {
         let named = &held.target.alarms;
         match self.0.alarms(named).await {
             Ok(found) => {
-                let verdict = alarm::judge(named, &found, held.first_shifted_at);
+                let verdict = alarm::judge(named, &found, held.traffic_since);
                 judgement.failed.extend(verdict.failed);
                 judgement.notes.extend(verdict.notes);
             }

@@ -260,7 +260,7 @@ pub enum CheckHealthInput {
         shifted_at: Timestamp,
         /// When the first of the steps began; absent in a deploy that began under an older workflow.
         #[serde(default)]
-        first_shifted_at: Option<Timestamp>,
+        traffic_since: Option<Timestamp>,
         /// How many instances were proved healthy before the traffic moved.
         proved: u32,
     },
