@@ -378,7 +378,10 @@ fn confined(pipeline: &Value, function: &str) -> Vec<String> {
 fn too_wide(grant: &Grant, action: &str) -> Option<&'static str> {
     let (service, operation) = action.split_once(':').unwrap_or_default();
     let is_of_fleets = ["autoscaling", "elasticloadbalancing"].contains(&service);
-    let looks = is_of_fleets && operation.starts_with("Describe");
+    // IAM knows no resource of a metric, and composite alarms are described to whoever may describe all:
+    // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html>.
+    let looks = (is_of_fleets && operation.starts_with("Describe"))
+        || ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"].contains(&action);
     let anything = |resource: &String| {
         ["*", "LedgerBucket/*", "ArtifactsBucket/*"].contains(&resource.as_str())
     };

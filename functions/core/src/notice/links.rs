@@ -1,6 +1,7 @@
 //! Where a notice leads: the execution and its report in the console, and a command to start another.
 
 use crate::name::Place;
+use crate::report::page_key;
 
 /// An execution's ARN in its parts.
 pub struct Console<'a> {
@@ -62,7 +63,7 @@ impl<'a> Console<'a> {
     /// The report's page of the S3 console. "Open" there shows it under the reader's own permissions.
     pub fn report(&self, ledger: &str, place: &Place) -> String {
         let (host, region) = (self.host(), self.region);
-        let key = format!("{place}/reports/{}.html", self.name);
+        let key = page_key(place, self.name);
         format!("{host}/s3/object/{ledger}?region={region}&prefix={key}")
     }
 
