@@ -371,7 +371,9 @@ fn confined(pipeline: &Value, function: &str) -> Vec<String> {
 fn too_wide(grant: &Grant, action: &str) -> Option<&'static str> {
     let (service, operation) = action.split_once(':').unwrap_or_default();
     let is_of_fleets = ["autoscaling", "elasticloadbalancing"].contains(&service);
-    let looks = is_of_fleets && operation.starts_with("Describe");
+    // Metrics have no resources, and composite alarms are described to whoever may describe all.
+    let of_metrics = ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"].contains(&action);
+    let looks = of_metrics || is_of_fleets && operation.starts_with("Describe");
     let anything = |resource: &String| {
         ["*", "LedgerBucket/*", "ArtifactsBucket/*"].contains(&resource.as_str())
     };
