@@ -146,8 +146,9 @@ pub fn response(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Response {
 pub fn error_answer(call: &Call, fault: Option<&Action>) -> Response {
     let (status, code) = match (fault, call.service.as_str()) {
         (Some(Action::Throttle), "s3") => (503, "SlowDown"),
-        (Some(Action::Throttle), "ssm" | "kms" | "states") => (400, "ThrottlingException"),
-        (Some(Action::Throttle), "monitoring") => (400, "ThrottlingException"),
+        (Some(Action::Throttle), "ssm" | "kms" | "states" | "monitoring") => {
+            (400, "ThrottlingException")
+        }
         (Some(Action::Throttle), _) => (400, "Throttling"),
         (Some(Action::Deny), "ssm" | "kms" | "states") => (400, "AccessDeniedException"),
         (Some(Action::Deny), "sns") => (403, "AuthorizationError"),

@@ -87,7 +87,7 @@ impl State {
             }
             Action::AlarmFires(name) => self.estate.services.cloudwatch.set_alarm(&name, true, now),
             Action::AlarmRests(name) => {
-                self.estate.services.cloudwatch.set_alarm(&name, false, now)
+                self.estate.services.cloudwatch.set_alarm(&name, false, now);
             }
             Action::RepeatEvent => {
                 if let Some(upload) = self.estate.uploads.last() {

@@ -83,8 +83,7 @@ async fn an_alarm_that_fires_under_the_traffic_takes_it_back() {
         deploy.path().await
     );
     let outcome = app.outcome(&deploy).await;
-    let says =
-        "alarm alarmed-5xx went into ALARM after the traffic began to move: as the test says";
+    let says = "alarmed-5xx went into ALARM after the traffic began to move: as the test says";
     assert!(outcome.text.contains(says), "{outcome:?}");
     app.serves("v1").await;
     app.is_clean(Some(1)).await;
