@@ -57,6 +57,12 @@ impl Execution {
         self.who.starts_with('r')
     }
 
+    /// Whether it is the recovery of that execution.
+    pub fn puts_in_order(&self, execution: &str) -> bool {
+        let input = serde_json::from_str::<Value>(&self.input);
+        input.is_ok_and(|input| input["recover"] == execution)
+    }
+
     /// Whether somebody asked it to remove the app.
     pub fn is_removal(&self) -> bool {
         let input = serde_json::from_str::<Value>(&self.input);

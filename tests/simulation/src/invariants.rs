@@ -15,6 +15,7 @@ use exuvia_core::lock::Record;
 use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix, waiting_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::Kind;
+use exuvia_core::request::UploadName;
 use jiff::Timestamp;
 use jsonschema::Validator;
 use serde_json::Value;
@@ -322,7 +323,11 @@ impl Check<'_> {
     /// No deploy of an upload gives way to one of an upload before it, in whichever order their events came. (Those of
     /// one second are one to S3.)
     fn the_newest_upload_goes_first(&mut self) {
+        // What a person starts by hand goes first, whatever its artifact is.
         let upload = |execution: &Execution| {
+            if !UploadName::is_one(&execution.name) {
+                return None;
+            }
             let input: Value = serde_json::from_str(&execution.input).ok()?;
             let id = input["artifact"]["versionId"].as_str()?;
             let mut uploads = self.after.uploads.iter();
@@ -435,15 +440,15 @@ impl Check<'_> {
             if promises.is_empty() {
                 return Some("it was not live when this was told".to_owned());
             }
-            // Only where somebody deletes what was live does the traffic stay with what is given up; or where another deploy
-            // found it alone under traffic, before it was put in order, failed, and left it the traffic.
+            // Only where somebody deletes what was live does the traffic stay with what is given up; or where another deploy,
+            // or the recovery of another, found it alone under traffic, before it was put in order, and left it the traffic.
             let committed = execution.path.iter().any(|state| state == "Commit");
             let is_last = self.suffers(|action| matches!(action, Action::DeleteLiveGroup))
                 || promises.iter().any(|live| {
                     let mut others = self.after.executions.iter();
+                    let found = others.find(|other| other.arn == live.execution);
                     live.execution != execution.arn
-                        && others
-                            .any(|other| other.arn == live.execution && other.who.starts_with('d'))
+                        && found.is_some_and(|other| !other.puts_in_order(&execution.arn))
                 });
             return (!committed && !is_last).then(|| "it failed before Commit".to_owned());
         }

@@ -53,12 +53,14 @@ fn block(block: &Value) -> String {
         Some("section") => {
             let mut html = String::new();
             if block["text"].is_object() {
-                html += &format!("<div class=\"text\">{}</div>", text(&block["text"]));
+                html.extend(["<div class=\"text\">", &text(&block["text"]), "</div>"]);
             }
             let fields = several("fields");
             if !fields.is_empty() {
                 let fields = fields.iter().map(|field| format!("<div>{field}</div>"));
-                html += &format!("<div class=\"fields\">{}</div>", fields.collect::<String>());
+                html.push_str("<div class=\"fields\">");
+                html.extend(fields);
+                html.push_str("</div>");
             }
             html
         }
@@ -86,15 +88,13 @@ fn html_of(mrkdwn: &str) -> String {
     let mut html = String::new();
     for (index, part) in mrkdwn.split("```").enumerate() {
         if index % 2 == 1 {
-            html += &format!(
-                "<pre>{}</pre>",
-                part.trim_matches('\n').replace('"', "&quot;")
-            );
+            let output = part.trim_matches('\n').replace('"', "&quot;");
+            html.extend(["<pre>", &output, "</pre>"]);
             continue;
         }
         for (index, part) in part.split('`').enumerate() {
             if index % 2 == 1 {
-                html += &format!("<code>{}</code>", part.replace('"', "&quot;"));
+                html.extend(["<code>", &part.replace('"', "&quot;"), "</code>"]);
             } else {
                 html += &inline(part);
             }
@@ -113,7 +113,7 @@ fn inline(mrkdwn: &str) -> String {
         };
         let (url, label) = link.split_once('|').unwrap_or((link, link));
         let (url, label) = (url.replace('"', "&quot;"), label.replace('"', "&quot;"));
-        html += &format!("<a href=\"{url}\">{label}</a>");
+        html.extend(["<a href=\"", &url, "\">", &label, "</a>"]);
         rest = after;
     }
     html + &marked(rest)

@@ -61,7 +61,7 @@ fn shown(mrkdwn: &str) -> String {
             break;
         };
         let text = link.split_once('|').map_or(link, |(_, text)| text);
-        told.push_str(&format!("[{text}]"));
+        told.extend(["[", text, "]"]);
         rest = after;
     }
     told.push_str(rest);

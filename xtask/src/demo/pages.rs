@@ -36,7 +36,7 @@ pub(crate) async fn keep(stage: &Stage<'_>, directory: &Path) -> Result<Pages> {
         .context("cannot list the reports")?;
     for key in listed.contents().iter().filter_map(|object| object.key()) {
         let is_plain = key.split('/').all(|part| !part.is_empty() && part != "..");
-        if !is_plain || !key.ends_with(".html") {
+        if !is_plain || Path::new(key).extension().is_none_or(|kind| kind != "html") {
             continue;
         }
         let page = stage.s3.get_object().bucket(bucket).key(key).send().await;

@@ -149,25 +149,6 @@ impl BuildNotice {
         let links = console.as_ref().map_or_else(String::new, |console| {
             format!("\n{}", link(console, "Execution"))
         });
-        let facts = [
-            ("about", Some("build".to_owned())),
-            ("kind", Some(told.kind.as_str().to_owned())),
-            ("execution", Some(execution.clone())),
-            ("build", Some(id.to_string())),
-            ("at", Some(told.now.to_string())),
-            ("since", Some(told.execution.start_time.to_string())),
-            ("app", place.as_ref().map(|place| place.app.to_string())),
-            (
-                "environment",
-                place.as_ref().map(|place| place.environment.to_string()),
-            ),
-            ("version", version.as_ref().map(ToString::to_string)),
-            ("cause", Some(cause).filter(|cause| !cause.is_empty())),
-            ("executionLink", console),
-        ];
-        let facts = facts
-            .into_iter()
-            .filter_map(|(name, fact)| Some((name.to_owned(), fact?)));
         let what_for = match told.kind {
             Kind::Started => "started",
             Kind::NeedsAttention => "attention",
@@ -177,15 +158,50 @@ impl BuildNotice {
             kind: told.kind,
             id: format!("build-{what_for}-{id}"),
             build: id,
+            facts: facts(told, execution, place.as_ref(), version.as_ref(), &cause),
             place,
             version,
             title: title.chars().take(250).collect(),
             description: format!("{}{links}", description.trim_start()),
             next_steps,
             execution: execution.clone(),
-            facts: facts.collect(),
         }
     }
+}
+
+/// What is told, for programs. What is not known is left out.
+fn facts(
+    told: &AnnounceInput,
+    execution: &str,
+    place: Option<&Place>,
+    version: Option<&Version>,
+    cause: &str,
+) -> BTreeMap<String, String> {
+    let all = [
+        ("about", Some("build".to_owned())),
+        ("kind", Some(told.kind.as_str().to_owned())),
+        ("execution", Some(execution.to_owned())),
+        ("build", Some(BuildId::of(execution).to_string())),
+        ("at", Some(told.now.to_string())),
+        ("since", Some(told.execution.start_time.to_string())),
+        ("app", place.map(|place| place.app.to_string())),
+        (
+            "environment",
+            place.map(|place| place.environment.to_string()),
+        ),
+        ("version", version.map(ToString::to_string)),
+        (
+            "cause",
+            Some(cause.to_owned()).filter(|cause| !cause.is_empty()),
+        ),
+        (
+            "executionLink",
+            Console::of(execution).map(|console| console.execution()),
+        ),
+    ];
+    all.into_iter()
+        .filter_map(|(name, fact)| Some((name.to_owned(), fact?)))
+        .collect()
 }
 
 fn name_of(execution: &str) -> &str {
@@ -365,8 +381,8 @@ mod tests {
         let lines: Vec<&str> = output.iter().map(String::as_str).collect();
         let notice = BuildNotice::new(&told(Kind::BuildFailed, "x"), Some(&report(&lines)));
         let (_, block) = notice.description.split_once("\n```\n").unwrap();
-        let (block, links) = block.split_once("\n```").unwrap();
-        assert!(links.ends_with("|Execution>"), "{links}");
+        let (block, rest) = block.split_once("\n```").unwrap();
+        assert!(rest.ends_with("|Execution>"), "{rest}");
         let lines: Vec<&str> = block.lines().collect();
         assert_eq!(lines.len(), 50);
         assert_eq!(lines[0], "line 152");

@@ -102,7 +102,7 @@ fn what_each_notice_says() {
         r#"{"errorType":"AwsRefused","errorMessage":"AWS refused CreateRule: denied"}"#,
         Some("AwsRefused"),
     );
-    let all: Vec<String> = [
+    let all: Vec<String> = vec![
         told(Kind::Started, Why::default()),
         told(Kind::Succeeded, Why::default()),
         NotifyInput {
