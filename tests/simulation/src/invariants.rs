@@ -369,9 +369,10 @@ impl Check<'_> {
             let mut told = self.told.iter();
             told.any(|told| told.execution == execution.arn && told.kind == "superseded")
         };
-        // To a removal that a person has asked for later it may as well, whatever becomes of that.
-        let mut removals = self.executions().iter().filter(|one| one.is_removal());
-        if removals.any(|removal| Some(removal.started.as_second()) >= newest) {
+        // To what a person has asked for later it may as well, whatever becomes of that.
+        let by_hand = |one: &&Execution| !one.is_recovery() && !UploadName::is_one(&one.name);
+        let mut asked = self.executions().iter().filter(by_hand);
+        if asked.any(|one| Some(one.started.as_second()) >= newest) {
             return;
         }
         let wrong: Vec<String> = self
