@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::slack::notice::Received;
 use crate::step::{Deploy, Execution, Replaces};
 use crate::{artifact, config};
 
@@ -34,8 +35,11 @@ const BESIDE: Beside = Beside {
     boot: None,
 };
 
-/// Published messages are checked against the contract's schema.
+/// Published messages are checked against the contract's schema, and by whoever takes them to Slack.
 fn violations(message: &Value) -> Vec<String> {
+    if let Err(problem) = Received::parse(&message.to_string()) {
+        return vec![problem.to_string()];
+    }
     let schema = serde_json::from_str(include_str!("../../../../docs/notice.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     let errors = schema.iter_errors(message);
