@@ -2,7 +2,7 @@
 //! <https://docs.slack.dev/messaging/formatting-message-text>.
 
 /// Text that is not ours, to stand in a message: it makes no links, no mentions and no formatting. The three characters
-/// that Slack reads are told as entities. A mark that would format what it encloses is told as its look-alike, as mrkdwn
+/// that Slack reads are told as entities. A mark that would format what it encloses is told as another like it, as mrkdwn
 /// has no escape for it; an underscore inside a word formats nothing, and stays. At most so many characters are told, as
 /// they are sent.
 pub fn escape(text: &str, most: usize) -> String {
@@ -14,7 +14,7 @@ pub fn escape(text: &str, most: usize) -> String {
         let told = match letter {
             '*' => '∗',
             '~' => '∼',
-            '`' => 'ˋ',
+            '`' => '\'',
             '_' => {
                 let is_inside = |letter: char| letter.is_alphanumeric() || letter == '_';
                 let next = letters.peek().copied();
@@ -122,7 +122,7 @@ mod tests {
             ("plain", "plain"),
             ("<!channel> & <@U1>", "&lt;!channel&gt; &amp; &lt;@U1&gt;"),
             ("<https://evil|here>", "&lt;https://evil|here&gt;"),
-            ("*bold* ~gone~ `code`", "∗bold∗ ∼gone∼ ˋcodeˋ"),
+            ("*bold* ~gone~ `code`", "∗bold∗ ∼gone∼ 'code'"),
             ("_it_ DATABASE_URL a__b _x", "＿it＿ DATABASE_URL a__b ＿x"),
             ("a\u{1b}[31mred\r\nb\0", "a [31mred  b "),
         ] {

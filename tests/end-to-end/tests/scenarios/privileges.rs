@@ -421,7 +421,11 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
                 Words::get(ledger, &live),
                 Words::get(artifacts, &format!("{ELSEWHERE}/config.env")),
                 "ssm get-parameter --name /exuvia/governed/test".to_owned(),
-                format!("sqs receive-message --queue-url {dead_letters}"),
+                // Of SQS alone the AWS CLI takes no address from its environment.
+                format!(
+                    "sqs receive-message --endpoint-url {} --queue-url {dead_letters}",
+                    setting("AWS_ENDPOINT_URL")
+                ),
                 words.start.clone(),
             ],
         ),

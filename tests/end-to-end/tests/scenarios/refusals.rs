@@ -70,7 +70,7 @@ async fn keys_outside_the_grammar_are_refused() {
 async fn mistaken_inputs_are_refused_by_the_fields_name() {
     let app = App::new("inputs").await;
     for (more, says) in [
-        (json!({"realese": 1}), "unknown field `realese`"),
+        (json!({"realese": 1}), "unknown field 'realese'"),
         (json!({"release": "1"}), "release: invalid type"),
         (json!({"release": 7}), "no release 7"),
         (json!({"version": "none"}), "no artifact of version none"),
