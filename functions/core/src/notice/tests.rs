@@ -263,7 +263,9 @@ fn what_the_notices_of_a_removal_say() {
         serde_json::from_value(deploy).unwrap()
     };
     let asked = deploy(Value::Null);
-    let cut_off = deploy(json!({"execution": "arn:e0", "status": "ABORTED"}));
+    let cut_off = deploy(
+        json!({"execution": "arn:aws:states:us-east-1:1:execution:deploy:e0", "status": "ABORTED"}),
+    );
     let refused = || {
         why(
             "error",
