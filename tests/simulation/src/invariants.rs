@@ -39,8 +39,8 @@ struct Told {
     release: Option<u32>,
     execution: String,
     description: String,
-    /// Where the message is not what docs/notice.schema.json promises.
-    breaks_contract: Option<String>,
+    /// The whole of it.
+    message: Value,
 }
 
 /// The contract of what is published.
@@ -285,11 +285,9 @@ impl Check<'_> {
             .told
             .iter()
             .filter_map(|told| {
-                Some(format!(
-                    "{} breaks the contract: {}",
-                    told.id,
-                    told.breaks_contract.as_ref()?
-                ))
+                let error = CONTRACT.validate(&told.message).err()?;
+                let at = error.instance_path();
+                Some(format!("{} breaks the contract: {at}: {error}", told.id))
             })
             .collect();
         for execution in self.executions().iter().filter(|one| !one.is_recovery()) {
@@ -665,10 +663,7 @@ fn told(before: &Estate, after: &Estate) -> Vec<Told> {
                 release: text(&context["release"]).parse().ok(),
                 execution: text(&context["execution"]),
                 description: text(&message["content"]["description"]),
-                breaks_contract: CONTRACT
-                    .validate(&message)
-                    .err()
-                    .map(|error| format!("{}: {error}", error.instance_path())),
+                message,
             }
         })
         .collect()

@@ -54,10 +54,11 @@ impl Watch {
 
     /// What is wrong, the first time that it is.
     pub fn look(&mut self, estate: &Estate) -> Option<String> {
-        let rules = estate.cloud.survey().rules;
-        let weights = rules.into_iter().flat_map(|rule| rule.weights);
-        let served = weights.filter(|(_, weight)| *weight > 0);
-        self.served.extend(served.map(|(name, _)| name));
+        for fleet in estate.cloud.served() {
+            if !self.served.contains(fleet) {
+                self.served.insert(fleet.to_owned());
+            }
+        }
         if self.has_failed {
             return None;
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cloud, balancing::Action};
+use super::{
+    Cloud,
+    balancing::{Action, TargetGroup},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
@@ -107,9 +110,23 @@ impl Cloud {
         Some((group.arn.clone(), group.state().tags))
     }
 
+    /// The names of the target groups that a forward rule sends requests to.
+    pub fn served(&self) -> impl Iterator<Item = &str> {
+        self.served_groups().map(|group| group.name.as_str())
+    }
+
     /// How the targets stand that requests reach by a forward rule: their ids, and whether each is healthy. What
     /// [`Self::survey`] tells of this, without its allocations: to be asked at every moment.
     pub fn served_by(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.served_groups()
+            .flat_map(|group| &group.targets)
+            .map(|(key, target)| {
+                let healthy = target.is_healthy() && !self.is_dead(&key.id);
+                (key.id.as_str(), healthy)
+            })
+    }
+
+    fn served_groups(&self) -> impl Iterator<Item = &TargetGroup> {
         self.rules
             .values()
             .filter_map(|rule| match &rule.action {
@@ -119,10 +136,5 @@ impl Cloud {
             .flatten()
             .filter(|group| group.weight > 0)
             .filter_map(|group| self.target_groups.get(&group.arn))
-            .flat_map(|group| &group.targets)
-            .map(|(key, target)| {
-                let healthy = target.is_healthy() && !self.is_dead(&key.id);
-                (key.id.as_str(), healthy)
-            })
     }
 }
