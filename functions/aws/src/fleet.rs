@@ -2,6 +2,7 @@
 
 pub(crate) mod group;
 mod hold;
+mod scaling;
 mod target_group;
 
 pub use group::Trust;

@@ -7,6 +7,7 @@ use exuvia_aws::ledger::Ledger;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
+use exuvia_core::expected::Expected;
 use exuvia_core::health::{self, Observation, Status};
 use exuvia_core::lock::yields_to;
 use exuvia_core::step::{CheckHealthInput, CheckHealthOutput, CheckStatus, Context};
@@ -37,7 +38,11 @@ impl Handler {
                 context,
                 launched_at,
                 healthy_since,
-            } => self.boot(&context, launched_at, healthy_since).await,
+                expected,
+            } => {
+                let so_far = (launched_at, healthy_since);
+                self.boot(&context, so_far, expected).await
+            }
             CheckHealthInput::Bake {
                 context,
                 step,
@@ -54,8 +59,8 @@ impl Handler {
     async fn boot(
         &self,
         context: &Context,
-        launched_at: Timestamp,
-        healthy_since: Option<Timestamp>,
+        (launched_at, healthy_since): (Timestamp, Option<Timestamp>),
+        expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let Context { place, release, .. } = context;
         let waiting = self
@@ -72,6 +77,7 @@ impl Handler {
                 healthy: 0,
                 wanted: 0,
                 healthy_since: None,
+                boot_seconds: None,
                 grown: false,
                 wait_seconds: 1,
                 reason: format!("A newer deploy goes first: {newer}"),
@@ -83,7 +89,8 @@ impl Handler {
         let mut follows = false;
         if let (Some(live), Some(group)) = (context.live, &mut seen.group) {
             let live_desired = self.fleets.desired(place, live).await?;
-            if let Some(grown) = capacity::growth(target.capacity, live_desired, group.desired) {
+            let limits = target.limits(context.now);
+            if let Some(grown) = capacity::growth(limits, live_desired, group.desired) {
                 self.fleets.set_desired(place, *release, grown).await?;
                 group.desired = grown;
                 follows = true;
@@ -93,8 +100,11 @@ impl Handler {
             launched_at: if follows { context.now } else { launched_at },
             boot_seconds: target.timeouts.boot_seconds,
             hold_seconds: target.health_check.hold_seconds(),
+            expected,
         };
         let verdict = health::boot(&seen, plan, healthy_since, context.now);
+        let took =
+            |since: Timestamp| u32::try_from(since.duration_since(plan.launched_at).as_secs()).ok();
         Ok(CheckHealthOutput {
             status: match verdict.status {
                 Status::Pending => CheckStatus::Pending,
@@ -104,6 +114,7 @@ impl Handler {
             healthy: verdict.healthy,
             wanted: verdict.wanted,
             healthy_since: verdict.healthy_since,
+            boot_seconds: verdict.healthy_since.and_then(took),
             grown: follows,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,
@@ -155,6 +166,7 @@ impl Handler {
             healthy: verdict.healthy,
             wanted: verdict.wanted,
             healthy_since: None,
+            boot_seconds: None,
             grown: false,
             wait_seconds: verdict.wait_seconds,
             reason: verdict.reason,

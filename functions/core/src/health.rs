@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::expected::{self, Expected};
 use crate::manifest::BootReport;
 
 /// What was seen of a fleet at one moment.
@@ -63,6 +64,8 @@ pub struct Plan {
     pub boot_seconds: u32,
     /// How long all must have been healthy at a stretch.
     pub hold_seconds: u32,
+    /// How long it took the last releases.
+    pub expected: Option<Expected>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,7 +158,8 @@ pub fn boot(
         let reason = format!("after {boot} s only {waiting}");
         return verdict(Status::Failed, reason, 1);
     }
-    verdict(Status::Pending, waiting, poll_interval(elapsed).min(left))
+    let next = expected::next_look(elapsed, plan.expected);
+    verdict(Status::Pending, waiting, next.min(left))
 }
 
 /// Whether a fleet that was found healthy still is so at this moment, in which it is to be given traffic.
@@ -362,12 +366,6 @@ fn unwell(seen: &Observation) -> String {
     format!("; {}{more}", reasons.join("; "))
 }
 
-/// Looks often at first, when it may be quick, and less often the longer it takes: a sixth of the time gone by,
-/// so that a five-minute boot takes some 28 looks.
-fn poll_interval(elapsed: i64) -> i64 {
-    (elapsed / 6).clamp(3, 20)
-}
-
 fn seconds(from: Timestamp, to: Timestamp) -> i64 {
     to.duration_since(from).as_secs()
 }
@@ -385,6 +383,7 @@ mod tests {
         launched_at: Timestamp::UNIX_EPOCH,
         boot_seconds: 600,
         hold_seconds: 10,
+        expected: None,
     };
 
     /// A fleet of instances in service, by the states of their targets.
@@ -611,16 +610,6 @@ mod tests {
             bake(&Observation::default(), 2, at(50), ends, 15).status,
             Status::Failed
         );
-    }
-
-    #[test]
-    fn a_five_minute_boot_takes_at_most_thirty_looks() {
-        let (mut now, mut looks) = (0, 0);
-        while now < 300 {
-            now += poll_interval(now);
-            looks += 1;
-        }
-        assert!(looks <= 30, "{looks}");
     }
 
     proptest! {

@@ -69,6 +69,9 @@ pub struct Live {
     /// The execution that committed it.
     pub execution: String,
     pub since: Timestamp,
+    /// How long the last releases took from their launch until they were healthy, in seconds, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boots: Vec<u32>,
 }
 
 /// `<app>/<environment>/recovered/<execution's name>.json`: an execution that was cut off, and what puts it in order.

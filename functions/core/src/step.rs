@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::artifact::Pinned;
 use crate::config::Changes;
+use crate::expected::Expected;
 use crate::health::Waiting;
 use crate::lock::{Claim, Purpose};
 use crate::manifest::Live;
@@ -172,6 +173,8 @@ pub struct PlanOutput {
     pub retire: Vec<ReleaseNumber>,
     /// How many instances the new fleet starts with.
     pub capacity: u32,
+    /// How long it is likely to take to be healthy, if earlier releases tell.
+    pub expected: Option<Expected>,
     /// What the release replaces, if there is something.
     pub replaces: Option<Replaces>,
     pub reason: String,
@@ -228,6 +231,9 @@ pub struct LaunchInput {
     #[serde(flatten)]
     pub context: Context,
     pub capacity: u32,
+    /// As [`PlanOutput::expected`]; absent in a deploy that began under an older workflow.
+    #[serde(default)]
+    pub expected: Option<Expected>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,6 +256,9 @@ pub enum CheckHealthInput {
         context: Context,
         launched_at: Timestamp,
         healthy_since: Option<Timestamp>,
+        /// As of [`LaunchInput`].
+        #[serde(default)]
+        expected: Option<Expected>,
     },
     /// While the new fleet has traffic.
     Bake {
@@ -273,6 +282,9 @@ pub struct CheckHealthOutput {
     pub healthy: u32,
     pub wanted: u32,
     pub healthy_since: Option<Timestamp>,
+    /// How long it took to be healthy, once it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_seconds: Option<u32>,
     /// Whether the fleet was made larger, as the live one has grown: what is new of it has the time to boot that all had.
     pub grown: bool,
     pub wait_seconds: u32,
@@ -317,6 +329,9 @@ pub enum ShiftTrafficInput {
     Commit {
         #[serde(flatten)]
         context: Context,
+        /// How long it took to be healthy; absent in a deploy that began under an older workflow.
+        #[serde(default)]
+        boot_seconds: Option<u32>,
     },
     /// No release is live any more.
     Remove(RemoveInput),

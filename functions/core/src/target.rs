@@ -3,11 +3,13 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm;
 use crate::compare::Comparison;
 use crate::name::Place;
+use crate::scaling::Scaling;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -36,6 +38,9 @@ pub struct Target {
     pub log_driver: LogDriver,
     pub health_check: HealthCheck,
     pub capacity: CapacityLimits,
+    /// How the live fleet changes its size by itself.
+    #[serde(default, skip_serializing_if = "Scaling::is_empty")]
+    pub scaling: Scaling,
     pub strategy: Strategy,
     pub timeouts: Timeouts,
     /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
@@ -338,10 +343,19 @@ impl Target {
         if let Some((field, problem)) = target.problem() {
             return Err(wrong(field, problem));
         }
-        match alarm::problem(&target.alarms) {
+        match target
+            .scaling
+            .problem()
+            .or_else(|| alarm::problem(&target.alarms))
+        {
             Some((field, problem)) => Err(wrong(&field, problem)),
             None => Ok(target),
         }
+    }
+
+    /// Between how many instances a group of this target is to be by now.
+    pub fn limits(&self, now: Timestamp) -> CapacityLimits {
+        self.scaling.limits(self.capacity, now)
     }
 
     /// Refuses a target whose alarms are not all among those that were found.

@@ -5,10 +5,8 @@ use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
+use exuvia_core::expected::next_look;
 use exuvia_core::step::{LaunchInput, LaunchOutput};
-
-/// No instance is healthy earlier, in seconds.
-const FIRST_LOOK: u32 = 5;
 
 pub struct Handler {
     ledger: Ledger,
@@ -28,7 +26,11 @@ impl Handler {
     }
 
     pub async fn handle(&self, input: LaunchInput) -> Result<LaunchOutput, StepError> {
-        let LaunchInput { context, capacity } = input;
+        let LaunchInput {
+            context,
+            capacity,
+            expected,
+        } = input;
         let (place, release) = (&context.place, context.release);
         let target = self.ledger.manifest(place, release).await?.target;
         self.ledger
@@ -59,7 +61,7 @@ impl Handler {
                 release,
                 &target,
                 &target_group,
-                capacity,
+                (target.limits(context.now), capacity),
                 Trust {
                     ledger: self.ledger.bucket(),
                     signing_key: &self.signing_key,
@@ -67,7 +69,7 @@ impl Handler {
             )
             .await?;
         Ok(LaunchOutput {
-            wait_seconds: FIRST_LOOK,
+            wait_seconds: u32::try_from(next_look(0, expected)).unwrap_or(1),
         })
     }
 }

@@ -10,6 +10,7 @@ use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::again::reason_to_skip;
 use exuvia_core::error::StepError;
+use exuvia_core::expected::Expected;
 use exuvia_core::lock::Purpose;
 use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
@@ -29,6 +30,8 @@ pub struct Handler {
 struct Seen {
     /// The release that `live.json` names.
     committed: Option<ReleaseNumber>,
+    /// How long the releases until then took to be healthy.
+    expected: Option<Expected>,
     /// The last removal, if there ever was one.
     removed: Option<Removed>,
     /// The release that keeps the traffic until this deploy moves it.
@@ -94,7 +97,7 @@ impl Handler {
             .live
             .as_ref()
             .and_then(|live| seen.standing.get(&live.release).copied()?);
-        let capacity = capacity::desired(manifest.target.capacity, live_desired);
+        let capacity = capacity::desired(manifest.target.limits(input.now), live_desired);
         let mut output = seen.output(
             PlanStatus::Planned,
             Some(&manifest),
@@ -140,11 +143,9 @@ impl Handler {
     }
 
     async fn look(&self, place: &Place, deploy: &Deploy) -> Result<Seen, StepError> {
-        let committed = self
-            .ledger
-            .live(place)
-            .await?
-            .map(|live| live.value.release);
+        let record = self.ledger.live(place).await?.map(|live| live.value);
+        let committed = record.as_ref().map(|live| live.release);
+        let expected = record.and_then(|live| Expected::of(&live.boots));
         let standing = self.fleets.standing(place).await?;
         let removed = self
             .ledger
@@ -193,6 +194,7 @@ impl Handler {
         };
         Ok(Seen {
             committed,
+            expected,
             removed,
             live,
             standing,
@@ -335,6 +337,7 @@ impl Seen {
                 .filter(|release| Some(*release) != number)
                 .collect(),
             capacity,
+            expected: self.expected,
             replaces: None,
             reason,
         }

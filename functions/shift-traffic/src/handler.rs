@@ -8,6 +8,7 @@ use exuvia_aws::listener::{Listeners, Rule};
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
+use exuvia_core::expected::remember;
 use exuvia_core::health::{self, Status};
 use exuvia_core::lock::{Purpose, yields_to};
 use exuvia_core::manifest::{Live, Manifest};
@@ -15,8 +16,7 @@ use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::{self, Kind};
 use exuvia_core::removal::{self, Progress, Removed};
 use exuvia_core::step::{
-    Context, Execution, LockToken, RemoveInput, RollBackInput, ShiftTrafficInput,
-    ShiftTrafficOutput,
+    Context, LockToken, RemoveInput, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
 };
 use exuvia_core::{capacity, traffic};
 use jiff::Timestamp;
@@ -41,7 +41,10 @@ impl Handler {
     pub async fn handle(&self, input: ShiftTrafficInput) -> Result<ShiftTrafficOutput, StepError> {
         match input {
             ShiftTrafficInput::Shift { context, step } => self.shift(&context, step).await,
-            ShiftTrafficInput::Commit { context } => self.commit(&context).await,
+            ShiftTrafficInput::Commit {
+                context,
+                boot_seconds,
+            } => self.commit(&context, boot_seconds).await,
             ShiftTrafficInput::Remove(input) => self.remove(&input).await,
             ShiftTrafficInput::RollBack(given_up) => self.roll_back(given_up).await,
         }
@@ -81,7 +84,8 @@ impl Handler {
             Some(live) => self.fleets.desired(place, live).await?,
             None => None,
         };
-        if let Some(grown) = capacity::growth(target.capacity, live_desired, verdict.wanted) {
+        let limits = target.limits(context.now);
+        if let Some(grown) = capacity::growth(limits, live_desired, verdict.wanted) {
             self.fleets.set_desired(place, *release, grown).await?;
             let reason =
                 format!("The live fleet has grown to {grown} instances; the new one follows");
@@ -125,7 +129,11 @@ impl Handler {
     }
 
     /// First the promise, then the rule: cut off in between, a recovery goes on forward.
-    async fn commit(&self, context: &Context) -> Result<ShiftTrafficOutput, StepError> {
+    async fn commit(
+        &self,
+        context: &Context,
+        boot_seconds: Option<u32>,
+    ) -> Result<ShiftTrafficOutput, StepError> {
         let Context { place, release, .. } = context;
         let live = self.ledger.live(place).await?;
         let promised = |live: &Tagged<Live>| {
@@ -145,8 +153,17 @@ impl Handler {
         }
         let manifest = self.ledger.manifest(place, *release).await?;
         if !is_promised {
-            self.promise(place, &manifest, live, &context.execution, context.now)
-                .await?;
+            self.fleets.equip(place, *release, &manifest.target).await?;
+            let since = manifest.created_at;
+            self.catch_up(&manifest, since, context.now).await?;
+            let promise = Live {
+                release: *release,
+                version: manifest.version.clone(),
+                execution: context.execution.arn.clone(),
+                since: context.now,
+                boots: remember(boots(live.as_ref()), boot_seconds),
+            };
+            self.promise(place, live, promise).await?;
         }
         let rule = self.rule_of(&manifest).await?;
         self.listeners
@@ -157,20 +174,29 @@ impl Handler {
         Ok(ShiftTrafficOutput::Committed)
     }
 
+    /// Gives a fleet the size that it would have, had its scheduled actions not been held since then.
+    async fn catch_up(
+        &self,
+        manifest: &Manifest,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StepError> {
+        let target = &manifest.target;
+        match target.scaling.missed(target.capacity, since, now) {
+            Some(size) => {
+                let place = manifest.place();
+                self.fleets.resize(&place, manifest.release, size).await
+            }
+            None => Ok(()),
+        }
+    }
+
     async fn promise(
         &self,
         place: &Place,
-        manifest: &Manifest,
         read: Option<Tagged<Live>>,
-        execution: &Execution,
-        now: Timestamp,
+        live: Live,
     ) -> Result<(), StepError> {
-        let live = Live {
-            release: manifest.release,
-            version: manifest.version.clone(),
-            execution: execution.arn.clone(),
-            since: now,
-        };
         self.ledger
             .swap_live(place, read.as_ref().map(|read| read.etag.as_str()), &live)
             .await
@@ -238,7 +264,7 @@ impl Handler {
     }
 
     async fn roll_back(&self, given_up: RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
-        let place = &given_up.place;
+        let (place, now) = (&given_up.place, given_up.now);
         let Some(token) = self.hold_lock(&given_up).await? else {
             return self.leave(&given_up).await;
         };
@@ -276,9 +302,23 @@ impl Handler {
                 (None, None) => {}
             }
             self.fleets.let_go(place, keeper).await?;
+            if !kept.target.scaling.scheduled_actions.is_empty()
+                && let Some(given_up) = given_up.release.filter(|release| *release != keeper)
+                && let Some(planned) = self.ledger.find_manifest(place, given_up).await?
+            {
+                // Its actions were held from about then on.
+                let since = planned.created_at;
+                self.catch_up(&kept, since, now).await?;
+            }
             if committed != Some(keeper) {
-                self.promise(place, &kept, record, &given_up.execution, given_up.now)
-                    .await?;
+                let promise = Live {
+                    release: keeper,
+                    version: kept.version.clone(),
+                    execution: given_up.execution.arn.clone(),
+                    since: given_up.now,
+                    boots: boots(record.as_ref()),
+                };
+                self.promise(place, record, promise).await?;
             }
         } else if let Some(rule) = &rule {
             self.listeners.delete(rule).await?;
@@ -396,6 +436,12 @@ fn ending(
     } else {
         notice::ending(&given_up.why, subject, live)
     }
+}
+
+/// How long the releases until now took to be healthy.
+fn boots(live: Option<&Tagged<Live>>) -> Vec<u32> {
+    live.map(|live| live.value.boots.clone())
+        .unwrap_or_default()
 }
 
 /// What is to be shed: all that stands, and what is given up even where it is not listed, as it may only just have been

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use exuvia_cloud::wire;
+use exuvia_core::fleet::FleetName;
+use exuvia_core::manifest::{Manifest, manifest_key};
 use serde_json::Value;
 
 use crate::calls::Call;
 use crate::scenario::PLACE;
-use crate::world::{Estate, LEDGER};
+use crate::world::{self, Estate, LEDGER};
 
 /// Operations that change something, as far as the functions' permissions go.
-const CHANGES: [&str; 17] = [
+const CHANGES: [&str; 19] = [
     "PutObject",
     "DeleteObject",
     "ModifyRule",
@@ -29,6 +31,8 @@ const CHANGES: [&str; 17] = [
     "ResumeProcesses",
     "CreateOrUpdateTags",
     "DeleteTags",
+    "PutScalingPolicy",
+    "PutScheduledUpdateGroupAction",
 ];
 
 /// Whether a call changes more than the record of an outcome, the lock and who waits for it.
@@ -87,7 +91,8 @@ pub fn before(
             .filter_map(number)
             .collect();
         let deletes = operation == "DeleteAutoScalingGroup";
-        if deletes || wanted.iter().any(|wanted| *wanted < desired) {
+        let smaller = wanted.iter().any(|wanted| *wanted < desired);
+        if deletes || (smaller && !is_scheduled(estate, &group, &wanted)) {
             return Some(("I7", format!("{operation} of {group}, which a rule names")));
         }
     }
@@ -150,6 +155,24 @@ fn group_that_a_rule_names(estate: &Estate, call: &Call) -> Option<(String, i32)
         .iter()
         .find(|group| group.name == call.about)?;
     Some((group.name.clone(), group.desired))
+}
+
+/// Whether a scheduled action of the group's target wants one of these capacities, and not none.
+fn is_scheduled(estate: &Estate, group: &str, wanted: &[i32]) -> bool {
+    let Some(place) = world::place() else {
+        return false;
+    };
+    let Some(fleet) = FleetName::of_name(&place, group) else {
+        return false;
+    };
+    let key = manifest_key(&place, fleet.release());
+    let manifest = estate.services.s3.get(LEDGER, &key);
+    let manifest = manifest.and_then(|body| serde_json::from_slice::<Manifest>(body).ok());
+    manifest.is_some_and(|manifest| {
+        let actions = manifest.target.scaling.scheduled_actions;
+        let mut sizes = actions.iter().filter_map(|action| action.desired);
+        sizes.any(|size| i32::try_from(size).is_ok_and(|size| size > 0 && wanted.contains(&size)))
+    })
 }
 
 /// How many healthy targets each target group has: what a step finds when it begins.

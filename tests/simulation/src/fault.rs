@@ -93,6 +93,9 @@ pub enum Action {
     Remove,
     /// The app's stack is updated: from now on its target says that the traffic moves like this.
     Strategy(String),
+    /// The app's stack is updated: its target keeps the processors half busy, and has larger sizes from a time of the day on
+    /// which comes after so long, within a minute before that, and smaller ones from an hour before.
+    Morning(Duration),
     /// From now on so many requests come in a minute.
     Load(u32),
     /// The app's stack is updated: its target names this alarm.
@@ -323,6 +326,7 @@ impl fmt::Display for Action {
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Remove => f.write_str("remove"),
             Self::Strategy(name) => write!(f, "strategy:{name}"),
+            Self::Morning(time) => write!(f, "morning:{}", told(*time)),
             Self::Load(requests) => write!(f, "load:{requests}"),
             Self::WatchAlarm(name) => write!(f, "watch-alarm:{name}"),
             Self::AlarmFires(name) => write!(f, "alarm-fires:{name}"),
@@ -384,6 +388,7 @@ impl FromStr for Action {
             "start" => Self::Start(rest.to_owned()),
             "remove" => Self::Remove,
             "strategy" => Self::Strategy(rest.to_owned()),
+            "morning" => Self::Morning(duration(rest)?),
             "load" => Self::Load(number()?),
             "watch-alarm" => Self::WatchAlarm(rest.to_owned()),
             "alarm-fires" => Self::AlarmFires(rest.to_owned()),
@@ -468,6 +473,7 @@ mod tests {
             .into_iter()
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
             .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
+            .chain([Action::Morning(Duration::from_secs(90))])
             .chain(
                 [Action::WatchAlarm, Action::AlarmFires, Action::AlarmRests]
                     .map(|of| of("x".to_owned())),

@@ -16,7 +16,8 @@ use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix,
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::Kind;
 use exuvia_core::request::UploadName;
-use jiff::Timestamp;
+use exuvia_core::scaling::{Policy, Scaling};
+use jiff::{SignedDuration, Timestamp};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -91,6 +92,7 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
         check.one_release_has_the_traffic();
         check.nothing_is_left();
         check.what_was_live_is_as_it_was();
+        check.the_live_fleet_scales_as_declared();
         check.capacity_is_there();
     }
     check.found
@@ -572,6 +574,11 @@ impl Check<'_> {
                 .find(|group| group.name == name)
                 .cloned()?;
             group.instances.clear();
+            let manifest = manifest(self.after, &self.place, live.release)?;
+            if !manifest.target.scaling.scheduled_actions.is_empty() {
+                // Those may have come due; `the_live_fleet_scales_as_declared` looks at these.
+                (group.min, group.max, group.desired) = (0, 0, 0);
+            }
             let mut rules = survey.rules.clone();
             if self.suffers(|action| matches!(action, Action::DeleteRule)) {
                 // What takes its place is another.
@@ -584,6 +591,46 @@ impl Check<'_> {
         let (was, is) = (of(&self.before.cloud.survey()), of(&self.survey));
         if was != is {
             self.violated("I6", format!("it was {was:?} and is {is:?}"));
+        }
+    }
+
+    /// What a release's target declares is on its group once it is live, and the sizes are what its scheduled actions have
+    /// made of them, whether or not some of them came due while they were held.
+    fn the_live_fleet_scales_as_declared(&mut self) {
+        let manifest = self.live.as_ref().and_then(|live| {
+            let manifest = manifest(self.after, &self.place, live.release)?;
+            (!manifest.target.scaling.is_empty()).then_some(manifest)
+        });
+        let (Some(manifest), Some(group)) = (manifest, self.live_group().cloned()) else {
+            return;
+        };
+        if self.needs_attention() {
+            return;
+        }
+        let scaling = &manifest.target.scaling;
+        let (policies, actions) = declared(scaling);
+        let has = |declared: &[&str], there: &[String]| {
+            declared
+                .iter()
+                .all(|name| there.iter().any(|other| other == name))
+        };
+        if !has(&policies, &group.policies) || !has(&actions, &group.scheduled_actions) {
+            let (policies, actions) = (&group.policies, &group.scheduled_actions);
+            let what = format!("{} has {policies:?} and {actions:?}", group.name);
+            self.violated("I6", what);
+        }
+        // Those of a quarter of an hour later, if they are larger, may have come early.
+        let limits = manifest.target.limits(self.after.now);
+        let soon = self.after.now + SignedDuration::from_mins(15);
+        let larger = manifest.target.limits(soon);
+        let larger = [limits.min.max(larger.min), limits.max.max(larger.max)];
+        let sizes = [group.min, group.max].map(|size| u32::try_from(size).unwrap_or(0));
+        if sizes != [limits.min, limits.max] && sizes != larger {
+            let what = format!(
+                "{} has {sizes:?} instances, not {} to {}, as its scheduled actions say",
+                group.name, limits.min, limits.max
+            );
+            self.violated("I6", what);
         }
     }
 
@@ -620,6 +667,16 @@ impl Check<'_> {
         let is_gone = self.suffers(|action| matches!(action, Action::DeleteArtifact));
         is_gone || !behaviour.is_some_and(Behaviour::is_sound)
     }
+}
+
+/// The names of the policies and of the scheduled actions.
+fn declared(scaling: &Scaling) -> (Vec<&str>, Vec<&str>) {
+    let policies = scaling.policies.iter().map(|policy| match policy {
+        Policy::TargetTracking { metric, .. } => metric.name(),
+    });
+    let actions = scaling.scheduled_actions.iter();
+    let actions = actions.map(|action| action.name.as_str());
+    (policies.collect(), actions.collect())
 }
 
 fn says_nothing(told: &Told) -> Option<String> {

@@ -6,11 +6,13 @@ use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
 use exuvia_core::build::builder::Builder;
 use exuvia_core::compare::Comparison;
+use exuvia_core::scaling::{Metric, Policy, Scaling, ScheduledAction};
 use exuvia_core::target::{
     Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
     Target, Timeouts,
 };
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Action;
 use crate::machines::Machines;
@@ -33,7 +35,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 31] = [
+pub const SCENARIOS: [Scenario; 33] = [
     Scenario {
         name: "first",
         before: &[],
@@ -236,6 +238,22 @@ pub const SCENARIOS: [Scenario; 31] = [
         outcomes: &["succeeded"],
         shifts: true,
     },
+    // It comes while a tenth of the traffic is on trial: the new fleet is as large as it wants when it has all.
+    Scenario {
+        name: "morning-comes",
+        before: &["upload:good"],
+        opening: &["strategy:patient@0s", "morning:240s@0s", "upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    // It comes while the new fleet boots in vain: the old one, whose actions are held, catches up.
+    Scenario {
+        name: "morning-is-missed",
+        before: &["morning:1800s", "upload:good"],
+        opening: &["upload:never@1540s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
     Scenario {
         name: "remove",
         before: &["upload:good"],
@@ -356,6 +374,31 @@ pub fn strategy(name: &str) -> Option<Strategy> {
     }
 }
 
+/// A policy, and larger sizes from that time of the day on, to the minute, with smaller ones from an hour before.
+pub fn scaling(morning: Timestamp) -> Scaling {
+    let action = |name: &str, at: Timestamp, min: u32| {
+        let at = at.to_zoned(TimeZone::UTC);
+        ScheduledAction {
+            name: name.to_owned(),
+            recurrence: format!("{} {} * * *", at.minute(), at.hour()),
+            time_zone: "UTC".to_owned(),
+            min: Some(min),
+            max: None,
+            desired: (min > 1).then_some(min),
+        }
+    };
+    Scaling {
+        policies: vec![Policy::TargetTracking {
+            metric: Metric::AverageCpu,
+            value: 50,
+        }],
+        scheduled_actions: vec![
+            action("morning", morning, 4),
+            action("evening", morning - SignedDuration::from_hours(1), 1),
+        ],
+    }
+}
+
 fn target(listener_arn: &str) -> Target {
     Target {
         listener_arn: listener_arn.to_owned(),
@@ -390,6 +433,7 @@ fn target(listener_arn: &str) -> Target {
             max: 6,
             initial: 3,
         },
+        scaling: Scaling::default(),
         strategy: Strategy::AllAtOnce { bake_seconds: BAKE },
         timeouts: Timeouts {
             boot_seconds: 180,

@@ -70,6 +70,16 @@ impl State {
                     ssm.put(&parameter, target, now);
                 }
             }
+            Action::Morning(time) => {
+                let parameter = format!("/exuvia/{PLACE}");
+                let target = self.estate.services.ssm.get(&parameter).unwrap_or_default();
+                let target: Result<Target, _> = serde_json::from_str(target);
+                if let Ok(mut target) = target {
+                    target.scaling = scenario::scaling(later(now, time));
+                    let target = serde_json::to_string(&target).unwrap_or_default();
+                    self.estate.services.ssm.put(&parameter, target, now);
+                }
+            }
             Action::Load(requests) => {
                 self.estate.flow();
                 self.estate.services.cloudwatch.set_load(requests, now);

@@ -113,7 +113,7 @@ impl Estate {
     }
 }
 
-fn place() -> Option<Place> {
+pub fn place() -> Option<Place> {
     let (app, environment) = PLACE.split_once('/')?;
     Place::new(app, environment).ok()
 }

@@ -8,7 +8,7 @@ use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT, TAG_LEDGER, TAG_SI
 use exuvia_core::health::Activity;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::report;
-use exuvia_core::target::{MixedInstances, Target};
+use exuvia_core::target::{CapacityLimits, MixedInstances, Target};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -86,7 +86,7 @@ impl Fleets {
         release: ReleaseNumber,
         target: &Target,
         target_group: &str,
-        capacity: u32,
+        (limits, capacity): (CapacityLimits, u32),
         trust: Trust<'_>,
     ) -> Result<(), StepError> {
         let name = FleetName::new(place, release);
@@ -100,9 +100,9 @@ impl Fleets {
             .auto_scaling_group_name(name.to_string())
             .vpc_zone_identifier(target.subnets.join(","))
             .target_group_arns(target_group)
-            .min_size(signed(target.capacity.min))
-            .max_size(signed(target.capacity.max))
-            .desired_capacity(signed(capacity))
+            .min_size(signed(limits.min))
+            .max_size(signed(limits.max))
+            .desired_capacity(signed(capacity.clamp(limits.min, limits.max)))
             .health_check_type("ELB")
             .health_check_grace_period(signed(target.timeouts.boot_seconds));
         create = match &target.mixed_instances {

@@ -19,7 +19,7 @@ const TAG_HELD: &str = "exuvia:held";
 
 impl Fleets {
     /// Of a group that is being deleted nothing can be changed any more, and nothing has to be.
-    async fn group_that_stays(
+    pub(super) async fn group_that_stays(
         &self,
         name: &FleetName,
     ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {

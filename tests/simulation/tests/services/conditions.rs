@@ -114,6 +114,7 @@ fn live(execution: &str) -> Live {
         version: "v1".parse().unwrap(),
         execution: execution.to_owned(),
         since: "2026-11-21T10:00:00Z".parse().unwrap(),
+        boots: vec![],
     }
 }
 

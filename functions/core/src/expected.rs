@@ -1,0 +1,152 @@
+//! When a new fleet is likely to be healthy, learnt from the releases before, and so when to look.
+//!
+//! A look costs three transitions and some calls, and an execution's history holds 25,000 events. So it is looked often
+//! where something is likely to be seen, and seldom elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+/// How many boots are remembered in `live.json`.
+const REMEMBERED: usize = 5;
+
+/// Looks while the expected time goes by, unless it is wider than this many times [`SELDOM`].
+const LOOKS_AROUND: i64 = 8;
+
+/// The longest pause at a time at which a fleet may well become healthy, in seconds.
+const SELDOM: i64 = 20;
+
+/// No instance is healthy earlier, in seconds.
+const FIRST_LOOK: i64 = 5;
+
+/// From a launch until the whole fleet was healthy, as the last releases took it, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Expected {
+    pub least: u32,
+    pub most: u32,
+}
+
+impl Expected {
+    /// `None` before the first release.
+    pub fn of(boots: &[u32]) -> Option<Self> {
+        Some(Self {
+            least: *boots.iter().min()?,
+            most: *boots.iter().max()?,
+        })
+    }
+
+    /// When looks become frequent, and when they become rare again: the next boot may be somewhat outside of what the last
+    /// ones took.
+    fn window(self) -> (i64, i64) {
+        let (least, most) = (i64::from(self.least), i64::from(self.most));
+        let beside = 1 + (most - least) / 2;
+        (least - beside, most + beside)
+    }
+}
+
+/// The boots to remember after another, the newest last.
+pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
+    boots.extend(newest);
+    boots.drain(..boots.len().saturating_sub(REMEMBERED));
+    boots
+}
+
+/// Seconds until the next look, `elapsed` after the launch.
+///
+/// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
+/// second or so around the expected time; before that, after as long as it has taken until then, within 15 and 45 s, so that
+/// what fails early is seen early; afterwards, after half as long as it is late.
+pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
+    let Some((opens, closes)) = expected.map(Expected::window) else {
+        return if elapsed <= 0 {
+            FIRST_LOOK
+        } else {
+            (elapsed / 6).clamp(3, SELDOM)
+        };
+    };
+    let until = opens - elapsed;
+    if until > 0 {
+        let seldom = elapsed.clamp(15, 45);
+        // Not just before it: that look would see nothing that the next does not.
+        return if until <= seldom + 10 { until } else { seldom };
+    }
+    if elapsed <= closes {
+        return ((closes - opens) / LOOKS_AROUND).clamp(1, SELDOM);
+    }
+    ((elapsed - closes) / 2).clamp(1, SELDOM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// When it is looked, until a boot that takes `boot` seconds is seen.
+    fn looks(boot: i64, expected: Option<Expected>) -> Vec<i64> {
+        let (mut now, mut looks) = (0, Vec::new());
+        while now < boot {
+            now += next_look(now, expected);
+            looks.push(now);
+        }
+        looks
+    }
+
+    fn expected(boots: &[u32]) -> Option<Expected> {
+        Expected::of(boots)
+    }
+
+    #[test]
+    fn what_boots_as_it_always_did_is_seen_within_a_second() {
+        for usual in [0, 5, 60, 240, 300, 900] {
+            for boot in i64::from(usual) - 1..=i64::from(usual) + 2 {
+                let seen = looks(boot, expected(&[usual])).pop().unwrap_or_default();
+                assert!(seen - boot <= 1, "{boot} s: seen at {seen} s");
+            }
+        }
+    }
+
+    /// coinbase/odin looks at 105 s for the first time and then every 15 s: ten times in 240 s.
+    #[test]
+    fn a_boot_of_four_minutes_takes_few_looks() {
+        assert_eq!(
+            looks(240, expected(&[240, 239, 241])),
+            [15, 30, 60, 105, 150, 195, 237, 238, 239, 240]
+        );
+        assert_eq!(looks(60, expected(&[60])), [15, 30, 59, 60]);
+        assert_eq!(looks(5, expected(&[5])), [4, 5]);
+    }
+
+    #[test]
+    fn the_last_boots_are_remembered() {
+        assert_eq!(remember(vec![], None), Vec::<u32>::new());
+        assert_eq!(remember(vec![60], None), [60]);
+        assert_eq!(remember(vec![1, 2, 3, 4, 5], Some(6)), [2, 3, 4, 5, 6]);
+        assert_eq!(expected(&[]), None);
+        assert_eq!(
+            expected(&[61, 58]),
+            Some(Expected {
+                least: 58,
+                most: 61
+            })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_five_minute_boot_takes_at_most_thirty_looks(
+            boots in proptest::collection::vec(0u32..3_600, 0..6),
+            boot in 0i64..=300,
+        ) {
+            let looks = looks(boot, expected(&boots));
+            prop_assert!(looks.len() <= 30, "{looks:?}");
+        }
+
+        #[test]
+        fn it_is_always_looked_again(
+            boots in proptest::collection::vec(0u32..100_000, 0..6),
+            elapsed in -5i64..100_000,
+        ) {
+            let next = next_look(elapsed, expected(&boots));
+            prop_assert!((1..=55).contains(&next), "{next}");
+        }
+    }
+}
