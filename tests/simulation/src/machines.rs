@@ -126,20 +126,17 @@ impl Behaviour {
             && self.flaps.is_none()
     }
 
-    fn check(self, age: i64) -> CheckOutcome {
-        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let Some(answers) = self.answers_after.map(seconds) else {
+    /// What a health check finds: so long after the start, of one that took so long to boot.
+    fn check(self, age: Duration, boot: Option<Duration>) -> CheckOutcome {
+        let boot = self
+            .answers_after
+            .map(|usual| boot.unwrap_or(Duration::from_secs(usual)));
+        let Some(answers) = boot.and_then(|boot| age.checked_sub(boot)) else {
             return CheckOutcome::Failed;
         };
-        if age < answers {
-            return CheckOutcome::Failed;
-        }
-        let sick = self
-            .fails_after
-            .is_some_and(|after| age >= answers + seconds(after));
-        let flapping = self
-            .flaps
-            .is_some_and(|turn| ((age - answers) / seconds(turn)) % 2 == 1);
+        let answers = answers.as_secs();
+        let sick = self.fails_after.is_some_and(|after| answers >= after);
+        let flapping = self.flaps.is_some_and(|turn| (answers / turn) % 2 == 1);
         if sick || flapping {
             CheckOutcome::WrongCode(500)
         } else {
@@ -154,8 +151,27 @@ struct Machine {
     group: String,
     /// `None` if it could not get what the manifest pins: it never runs the app.
     behaviour: Option<Behaviour>,
+    /// How long its app takes to answer, if that is not its behaviour's to say.
+    boot: Option<Duration>,
     since: Timestamp,
     dead: bool,
+}
+
+/// How long instances take from their start until they answer, where each takes a little more or less.
+#[derive(Clone, Debug)]
+pub struct Boots {
+    pub usual: Duration,
+    /// Up to so many percent more or less.
+    pub percent: u32,
+    pub random: fastrand::Rng,
+}
+
+impl Boots {
+    fn next(&mut self) -> Duration {
+        let most = f64::from(self.percent) / 100.0;
+        self.usual
+            .mul_f64(1.0 + most * (self.random.f64() * 2.0 - 1.0))
+    }
 }
 
 /// What is to happen to an instance by itself.
@@ -194,6 +210,8 @@ pub struct Machines {
     count: u32,
     /// Artifact digests by group: all instances of a release run the same bytes.
     bytes: BTreeMap<String, String>,
+    /// If all that answer take about as long to.
+    pub boots: Option<Boots>,
 }
 
 impl Machines {
@@ -274,6 +292,7 @@ impl Machines {
                 zone: launch.availability_zone.clone(),
                 group: launch.group.clone(),
                 behaviour,
+                boot: self.boots.as_mut().map(Boots::next),
                 since: start,
                 dead: false,
             },
@@ -351,6 +370,7 @@ impl Machines {
                 zone: launch.availability_zone.clone(),
                 group: launch.group.clone(),
                 behaviour,
+                boot: None,
                 since: start,
                 dead: false,
             },
@@ -369,8 +389,12 @@ impl Machines {
             Some(Machine {
                 behaviour: Some(behaviour),
                 since,
+                boot,
                 ..
-            }) => behaviour.check(now.duration_since(*since).as_secs()),
+            }) => {
+                let age = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+                behaviour.check(age, *boot)
+            }
             _ => CheckOutcome::Failed,
         }
     }
