@@ -573,6 +573,7 @@ async fn invoke(
         visit,
         function: function.to_owned(),
         took: began.elapsed(),
+        ended: world.elapsed(),
     });
     drop(state_of_world);
     result

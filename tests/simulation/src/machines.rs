@@ -157,9 +157,11 @@ struct Machine {
     dead: bool,
 }
 
-/// How long instances take from their start until they answer, where each takes a little more or less.
+/// How long instances take from their start until they answer, or report that they cannot, where each takes a little more or less.
 #[derive(Clone, Debug)]
 pub struct Boots {
+    /// From the launch until EC2 has started the instance, at least and at the most.
+    pub start: (Duration, Duration),
     pub usual: Duration,
     /// Up to so many percent more or less.
     pub percent: u32,
@@ -167,6 +169,11 @@ pub struct Boots {
 }
 
 impl Boots {
+    fn start(&mut self) -> Duration {
+        let (least, most) = self.start;
+        least + most.saturating_sub(least).mul_f64(self.random.f64())
+    }
+
     fn next(&mut self) -> Duration {
         let most = f64::from(self.percent) / 100.0;
         self.usual
@@ -234,7 +241,8 @@ impl Machines {
         self.count += 1;
         let [high, low] = u16::try_from(self.count).unwrap_or(u16::MAX).to_be_bytes();
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 8080));
-        let start = now + Duration::from_millis(500);
+        let start = self.boots.as_mut().map(Boots::start);
+        let start = now + start.unwrap_or(Duration::from_millis(500));
         let id = launch.id.clone();
         self.plan(start, Happening::Started(id.clone(), address));
         if launch.tags.contains_key(TAG_BUILD) {
@@ -242,6 +250,7 @@ impl Machines {
             return Ok(());
         }
         let booted = boot(&launch.tags, services);
+        let boot = self.boots.as_mut().map(Boots::next);
         let (behaviour, failure) = match &booted {
             Ok(sha256) => match self.behaviours.get(sha256) {
                 Some(behaviour) => (Some(*behaviour), None),
@@ -270,15 +279,18 @@ impl Machines {
             Some(Happening::Reported(key, Box::new(report)))
         };
         let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
-            (Some((step, problem)), _) => report(step, problem).map(|report| (5, report)),
+            (Some((step, problem)), _) => {
+                report(step, problem).map(|report| (Duration::from_secs(5), report))
+            }
             (None, Some(after)) => {
+                let after = boot.unwrap_or(Duration::from_secs(after));
                 let said = report("run", "the container exited with code 1".to_owned());
                 said.map(|report| (after, report))
             }
             (None, None) => None,
         };
         if let Some((after, report)) = reported {
-            self.plan(start + Duration::from_secs(after), report);
+            self.plan(start + after, report);
         }
         if let Some(after) = behaviour.and_then(|known| known.dies_after) {
             self.plan(
@@ -292,7 +304,7 @@ impl Machines {
                 zone: launch.availability_zone.clone(),
                 group: launch.group.clone(),
                 behaviour,
-                boot: self.boots.as_mut().map(Boots::next),
+                boot,
                 since: start,
                 dead: false,
             },

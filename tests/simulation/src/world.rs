@@ -173,6 +173,8 @@ pub struct Invoked {
     pub function: String,
     /// Without its start.
     pub took: Duration,
+    /// When it ended, since the schedule began.
+    pub ended: Duration,
 }
 
 /// What was seen while a schedule ran.
