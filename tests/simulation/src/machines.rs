@@ -126,16 +126,23 @@ impl Behaviour {
             && self.flaps.is_none()
     }
 
-    /// What a health check finds: so long after the start, of one that took so long to boot.
-    fn check(self, age: Duration, boot: Option<Duration>) -> CheckOutcome {
+    /// What a health check finds: so long after the start, of one that took so long to boot and falls ill so long after that.
+    fn check(
+        self,
+        age: Duration,
+        boot: Option<Duration>,
+        ill_after: Option<Duration>,
+    ) -> CheckOutcome {
         let boot = self
             .answers_after
             .map(|usual| boot.unwrap_or(Duration::from_secs(usual)));
         let Some(answers) = boot.and_then(|boot| age.checked_sub(boot)) else {
             return CheckOutcome::Failed;
         };
+        let sick = self
+            .fails_after
+            .is_some_and(|usual| answers >= ill_after.unwrap_or(Duration::from_secs(usual)));
         let answers = answers.as_secs();
-        let sick = self.fails_after.is_some_and(|after| answers >= after);
         let flapping = self.flaps.is_some_and(|turn| (answers / turn) % 2 == 1);
         if sick || flapping {
             CheckOutcome::WrongCode(500)
@@ -165,6 +172,8 @@ pub struct Boots {
     pub usual: Duration,
     /// Up to so many percent more or less.
     pub percent: u32,
+    /// From the first answer of what falls ill until it does.
+    pub ill_after: Duration,
     pub random: fastrand::Rng,
 }
 
@@ -405,7 +414,8 @@ impl Machines {
                 ..
             }) => {
                 let age = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
-                behaviour.check(age, *boot)
+                let ill_after = self.boots.as_ref().map(|boots| boots.ill_after);
+                behaviour.check(age, *boot, ill_after)
             }
             _ => CheckOutcome::Failed,
         }

@@ -70,6 +70,9 @@ pub fn measure(lab: &Lab, count: usize) -> anyhow::Result<Vec<Failing>> {
                 JITTER
             };
             lab::boot(&mut estate, app.boot, percent, seed);
+            if let Some(boots) = &mut estate.machines.boots {
+                boots.ill_after = Duration::from_millis(boots.random.u64(60_000..120_000));
+            }
             let began = estate.now;
             // Some time in the bake.
             let fires = fastrand::Rng::with_seed(seed).u64(150_000..300_000);
@@ -130,10 +133,13 @@ fn read(outcome: &Outcome, evidence: Timestamp) -> anyhow::Result<RolledBack> {
     let (before, after): (Vec<Timestamp>, Vec<Timestamp>) = looks
         .map(|(_, at)| *at)
         .partition(|looked| *looked < evidence);
-    let first = after.first().context("it was not looked any more")?;
+    // One that was under way may have seen it.
+    let first = after.first().or(before.last());
+    let first = first.context("it was never looked")?;
+    let last = before.iter().rev().find(|looked| *looked < first);
     let waits = ["Wait For Boot", "Bake"];
     let wait = entered.iter().filter(|(state, at)| {
-        waits.contains(&state.as_str()) && *at <= *first && before.last().is_none_or(|b| at >= b)
+        waits.contains(&state.as_str()) && at <= first && last.is_none_or(|last| at >= last)
     });
     let (_, began) = wait.last().context("there was no wait")?;
     let back = entered.iter().find(|(state, _)| state == "Roll Back");
@@ -146,8 +152,8 @@ fn read(outcome: &Outcome, evidence: Timestamp) -> anyhow::Result<RolledBack> {
     let notice = notices.next().context("nobody was told")?;
     Ok(RolledBack {
         pause: lab::seconds(*began, *first),
-        look: lab::seconds(evidence, *first),
-        looks: u32::try_from(after.len())?,
+        look: lab::seconds(evidence, *first).max(0.0),
+        looks: u32::try_from(after.len().max(1))?,
         traffic: lab::seconds(evidence, *alone),
         notice: lab::seconds(evidence, notice.at),
     })
