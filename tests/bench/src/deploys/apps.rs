@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use exuvia_cloud::wire::{self, Service};
 use exuvia_core::manifest::{Live, live_key};
 use exuvia_core::name::Place;
@@ -90,11 +90,13 @@ pub fn measure(apps: usize, limited: bool) -> anyhow::Result<AtOnce> {
     let estate = estate(&app, &places)?;
     let first = all_at_once(&lab, estate, 1, &places)?;
     let ended = first.estate.executions.iter();
-    let failed: Vec<&str> = ended
+    let failed = ended
         .filter(|one| one.status != "SUCCEEDED")
-        .map(|one| one.name.as_str())
-        .collect();
-    ensure!(failed.is_empty(), "first releases failed: {failed:?}");
+        .map(|one| format!("{}: {:?}", one.name, one.failure))
+        .next();
+    if let Some(failed) = failed {
+        bail!("a first release failed: {failed}");
+    }
     let mut estate = first.estate;
     if let (true, Some(measure)) = (limited, &mut estate.measure) {
         measure.throttle = Throttle::new(QUOTAS.map(|quota| quota.limit));
@@ -115,8 +117,9 @@ fn estate(app: &App, places: &[String]) -> anyhow::Result<Estate> {
     lab::boot(&mut estate, app.boot, JITTER, 1);
     let pattern = estate.services.ssm.get(&format!("/exuvia/{PLACE}"));
     let pattern: Target = serde_json::from_str(pattern.unwrap_or_default())?;
-    for (balancer, places) in places.chunks(APPS_OF_A_BALANCER).enumerate() {
-        let listener = listener(&mut estate, &format!("lb-{balancer}"));
+    // Of the simulated load balancers each has a port of its own.
+    for (port, places) in (8_000..).zip(places.chunks(APPS_OF_A_BALANCER)) {
+        let listener = listener(&mut estate, port)?;
         for (number, place) in (1_u32..).zip(places) {
             let mut target = pattern.clone();
             app.put_into(&mut target);
@@ -133,23 +136,28 @@ fn estate(app: &App, places: &[String]) -> anyhow::Result<Estate> {
 }
 
 /// A load balancer's listener.
-fn listener(estate: &mut Estate, name: &str) -> String {
+fn listener(estate: &mut Estate, port: u16) -> anyhow::Result<String> {
     let now = estate.now;
     let mut ask = |form: String| {
         let form = format!("Version=2015-12-01&{form}");
         wire::answer(estate.cloud.at(now), Service::ElasticLoadBalancing, &form).body
     };
     let balancer = ask(format!(
-        "Action=CreateLoadBalancer&Name={name}&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b&\
+        "Action=CreateLoadBalancer&Name=lb-{port}&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b&\
          Subnets.member.3=subnet-c"
     ));
     let listener = ask(format!(
-        "Action=CreateListener&LoadBalancerArn={}&Protocol=HTTP&Port=80&\
+        "Action=CreateListener&LoadBalancerArn={}&Protocol=HTTP&Port={port}&\
          DefaultActions.member.1.Type=fixed-response&\
          DefaultActions.member.1.FixedResponseConfig.StatusCode=503",
         between(&balancer, "<LoadBalancerArn>", "</LoadBalancerArn>")
     ));
-    between(&listener, "<ListenerArn>", "</ListenerArn>").to_owned()
+    let arn = between(&listener, "<ListenerArn>", "</ListenerArn>");
+    ensure!(
+        !arn.is_empty(),
+        "no listener on port {port}: {balancer} {listener}"
+    );
+    Ok(arn.to_owned())
 }
 
 /// A new version of each app is uploaded in the same moment.
