@@ -32,7 +32,10 @@ fn a_deploy_is_measured_from_its_upload_to_its_traffic() {
         assert!(booting.deploys.len() >= 2);
         for deploy in booting.deploys {
             // At least as long as they boot, and a hold of one interval of the health check.
-            assert!(deploy.boot > booting.seconds as f64 * 0.95, "{deploy:?}");
+            assert!(
+                deploy.boot > f64::from(booting.seconds) * 0.95,
+                "{deploy:?}"
+            );
             assert!((deploy.hold - 10.0).abs() < 1e-9, "{deploy:?}");
             assert!(deploy.before > 0.5 && deploy.after > 0.0, "{deploy:?}");
             assert!(deploy.polls >= 2, "{deploy:?}");

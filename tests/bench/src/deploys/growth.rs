@@ -11,7 +11,7 @@ use super::lab::{self, App, Lab};
 pub const INSTANCES: [u32; 4] = [1, 10, 100, 1_000];
 
 /// Seconds that an instance boots.
-pub const BOOT: u64 = 240;
+pub const BOOT: u32 = 240;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grown {

@@ -46,10 +46,10 @@ pub struct App {
 impl App {
     /// An app that boots in so many seconds; its traffic moves all at once, and bakes as `BakeSeconds` of
     /// `infra/app.yaml` has it.
-    pub fn booting(seconds: u64) -> Self {
+    pub fn booting(seconds: u32) -> Self {
         Self {
             instances: 3,
-            boot: Duration::from_secs(seconds),
+            boot: Duration::from_secs(seconds.into()),
             strategy: Strategy::AllAtOnce { bake_seconds: 60 },
             alarms: Vec::new(),
         }

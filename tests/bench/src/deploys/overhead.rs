@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lab::{self, App, Lab};
 
 /// Boots, in seconds.
-pub const BOOTS: [u64; 3] = [5, 60, 240];
+pub const BOOTS: [u32; 3] = [5, 60, 240];
 
 /// Releases before the first that is measured.
 const BEFORE: usize = 3;
@@ -47,7 +47,7 @@ impl Deploy {
 /// Deploys of an app that boots in so many seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Booting {
-    pub seconds: u64,
+    pub seconds: u32,
     pub deploys: Vec<Deploy>,
 }
 
@@ -56,7 +56,7 @@ pub fn measure(lab: &Lab, count: usize) -> anyhow::Result<Vec<Booting>> {
     let booting = |seconds| {
         let app = App::booting(seconds);
         let mut deploys = Vec::new();
-        let mut seed = seconds * 1_000;
+        let mut seed = u64::from(seconds) * 1_000;
         while deploys.len() < count {
             seed += 100;
             let estate = lab::estate(&app, seed)?;

@@ -217,7 +217,7 @@ fn grown(found: &Found) -> String {
     let mut text = "## What grows with the instances\n\n".to_owned();
     let transitions = all.iter().map(|grown| grown.deploy.transitions());
     let most = transitions.max().unwrap_or(0);
-    let odin = peers::odin_transitions(growth::BOOT as f64, cost::DRAIN);
+    let odin = peers::odin_transitions(growth::BOOT.into(), cost::DRAIN);
     let share = f64::from(most) * 100.0 / f64::from(odin);
     let (first, last) = (all.first(), all.last());
     let calls = |one: Option<&growth::Grown>| one.map_or(0, |one| one.deploy.all_calls());
@@ -401,7 +401,7 @@ fn costs(found: &Found) -> String {
     let bill = &found.cost;
     let lines = bill.lines();
     let total: f64 = lines.iter().map(Line::dollars).sum();
-    let odin = cost::odin(growth::BOOT as f64);
+    let odin = cost::odin(growth::BOOT.into());
     let of_odin: f64 = odin.iter().map(Line::dollars).sum();
     let mut text = "## What a deploy costs\n\n".to_owned();
     let measured = format!("{:.3} cents", total * 100.0);
@@ -429,7 +429,7 @@ fn costs(found: &Found) -> String {
         text,
         "\nThe same by Odin's workflow: {} polls, and {} tries to detach. Its function counts as one here, with six calls \
          to AWS in each task.\n\n",
-        peers::odin(growth::BOOT as f64).polls,
+        peers::odin(growth::BOOT.into()).polls,
         peers::odin_retries(cost::DRAIN)
     );
     text += &bill_of(&odin);

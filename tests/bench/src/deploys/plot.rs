@@ -30,9 +30,14 @@ pub(super) fn all(found: &Found) -> anyhow::Result<Vec<Plot>> {
 
 type Drawn = Result<String, Box<dyn std::error::Error>>;
 
+/// The place of the so-manieth, counted from 0.
+fn from_left(index: usize) -> f64 {
+    f64::from(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
 /// Three bars for each boot.
 fn overhead(found: &Found) -> Drawn {
-    let groups: Vec<(u64, [f64; 3])> = found
+    let groups: Vec<(u32, [f64; 3])> = found
         .overhead
         .iter()
         .map(|booting| {
@@ -52,7 +57,7 @@ fn overhead(found: &Found) -> Drawn {
         .collect();
     let most = groups.iter().flat_map(|(_, bars)| bars);
     let most = most.copied().fold(1.0, f64::max) * 1.15;
-    let width = f64::from(u32::try_from(groups.len())?);
+    let width = from_left(groups.len());
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -80,21 +85,21 @@ fn overhead(found: &Found) -> Drawn {
         ];
         for (index, (name, color)) in names.into_iter().enumerate() {
             let bars = groups.iter().enumerate().map(|(place, (_, bars))| {
-                let place = place as f64 + 0.14 + 0.25 * index as f64;
+                let place = from_left(place) + 0.14 + 0.25 * from_left(index);
                 Rectangle::new([(place, 0.0), (place + 0.22, bars[index])], color.filled())
             });
             chart.draw_series(bars)?.label(name).legend(move |(x, y)| {
                 Rectangle::new([(x, y - 5), (x + 12, y + 5)], color.filled())
             });
             let told = groups.iter().enumerate().map(|(place, (_, bars))| {
-                let place = place as f64 + 0.17 + 0.25 * index as f64;
+                let place = from_left(place) + 0.17 + 0.25 * from_left(index);
                 let text = format!("{:.1}", bars[index]);
                 Text::new(text, (place, bars[index] + most * 0.05), ("sans-serif", 14))
             });
             chart.draw_series(told)?;
         }
         for (place, (seconds, _)) in groups.iter().enumerate() {
-            let (x, y) = chart.backend_coord(&(place as f64 + 0.3, 0.0));
+            let (x, y) = chart.backend_coord(&(from_left(place) + 0.3, 0.0));
             let text = format!("boots in {seconds} s");
             root.draw(&Text::new(text, (x, y + 10), ("sans-serif", 15)))?;
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::lab::{self, App, JITTER, Lab};
 
 /// Boots, in seconds.
-const BOOT: u64 = 60;
+const BOOT: u32 = 60;
 
 /// What goes wrong, and where it is seen first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
