@@ -87,7 +87,13 @@ impl Call {
         call
     }
 
-    pub fn made(&self, by: &Invocation, number: u32, privilege: Privilege) -> CallMade {
+    pub fn made(
+        &self,
+        by: &Invocation,
+        number: u32,
+        privilege: Privilege,
+        is_throttled: bool,
+    ) -> CallMade {
         CallMade {
             visit: by.visit.clone(),
             call: number,
@@ -96,6 +102,8 @@ impl Call {
             operation: self.operation.clone(),
             privilege,
             is_conditional_write: self.is_conditional_write,
+            at: by.world.elapsed(),
+            is_throttled,
         }
     }
 }

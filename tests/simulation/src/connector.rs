@@ -103,10 +103,21 @@ impl Invocation {
             if fault.is_none() && state.is_down(&call.service) {
                 fault = Some(Action::ServerError);
             }
+            if let Some(measure) = &mut state.estate.measure
+                && !measure.throttle.admits(&call, elapsed)
+            {
+                fault = Some(Action::Throttle);
+            }
             state.seen.tried_again |= fault.is_some();
             let privilege = Privilege::needed(&call, &request, &state.estate.cloud);
-            state.seen.calls.push(call.made(self, number, privilege));
-            let mut time = || Duration::from_micros(state.random.u64(3_000..40_000));
+            let is_throttled = fault == Some(Action::Throttle);
+            let made = call.made(self, number, privilege, is_throttled);
+            state.seen.calls.push(made);
+            let steady = state.estate.measure.as_ref().map(|one| one.pace.call / 2);
+            let mut time = || {
+                let random = || Duration::from_micros(state.random.u64(3_000..40_000));
+                steady.unwrap_or_else(random)
+            };
             (time(), time(), fault)
         };
         self.world.changed.notify_one();

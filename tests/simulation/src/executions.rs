@@ -18,7 +18,8 @@ use crate::functions;
 use crate::kit::Kit;
 use crate::services::{Request, Response};
 use crate::world::{
-    ACCOUNT, ARTIFACTS, BUILD_STATE_MACHINE, Deed, REGION, STATE_MACHINE, State, Upload, World,
+    ACCOUNT, ARTIFACTS, BUILD_STATE_MACHINE, Deed, Invoked, REGION, STATE_MACHINE, State, Upload,
+    World,
 };
 
 /// What is known of an execution.
@@ -44,6 +45,8 @@ pub struct Execution {
     pub events: u32,
     /// These events, as `GetExecutionHistory` gives them; only of a world that tells.
     pub history: Vec<Value>,
+    /// The most that it carried into a state, in bytes of JSON: its input and its variables. Only where it is measured.
+    pub most_carried: usize,
     /// Calls that change something, other than the record of its outcome.
     pub changes: u32,
 }
@@ -121,6 +124,7 @@ impl State {
             path: Vec::new(),
             events: 1,
             history: Vec::new(),
+            most_carried: 0,
             changes: 0,
         });
         self.deeds.push(Deed::Run(self.estate.executions.len() - 1));
@@ -343,6 +347,12 @@ impl Host for Steps {
         tokio::time::sleep(how_long).await;
     }
 
+    fn transition(&self) -> Duration {
+        let state = self.world.state();
+        let measure = state.estate.measure.as_ref();
+        measure.map_or(Duration::ZERO, |measure| measure.pace.transition)
+    }
+
     fn jitter(&self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_millis()).unwrap_or(0);
         Duration::from_millis(self.world.state().random.u64(0..=most))
@@ -376,9 +386,14 @@ impl Host for Steps {
         {
             state.note(self.index, &kind, about, details);
         }
+        let is_measured = state.estate.measure.is_some();
         let execution = &mut state.estate.executions[self.index];
         match event {
             Event::StateEntered { position, kind } => {
+                if is_measured {
+                    let carries = carried(position);
+                    execution.most_carried = execution.most_carried.max(carries);
+                }
                 execution.position = Some(position.clone());
                 execution.path.push(position.state.clone());
                 let visit = state.visit(&self.who, &position.state, true);
@@ -407,6 +422,14 @@ impl Host for Steps {
             _ => {}
         }
     }
+}
+
+/// What an execution carries into a state, in bytes.
+fn carried(position: &Position) -> usize {
+    let size = |value: &Value| value.to_string().len();
+    let variables = position.variables.iter();
+    let variables = variables.map(|(name, value)| name.len() + size(value));
+    size(&position.input) + variables.sum::<usize>()
 }
 
 /// What an execution's history says of an event: its type, the name of its details, and these.
@@ -502,20 +525,25 @@ async fn invoke(
     let (visit, start) = {
         let mut state_of_world = world.state();
         state_of_world.under_way += 1;
-        let start = Duration::from_millis(state_of_world.random.u64(8..40));
+        let steady = state_of_world.estate.measure.as_ref();
+        let start = match steady.map(|measure| measure.pace.start) {
+            Some(start) => start,
+            None => Duration::from_millis(state_of_world.random.u64(8..40)),
+        };
         (state_of_world.visit(who, state, false), start)
     };
     tokio::time::sleep(start).await;
-    let limit = tokio::time::Instant::now() + functions::timeout(function);
+    let began = tokio::time::Instant::now();
+    let limit = began + functions::timeout(function);
     let invocation = Arc::new(Invocation::new(
         Arc::clone(world),
-        visit,
+        visit.clone(),
         function,
         execution,
     ));
     let work = INVOCATION.scope(
         Arc::clone(&invocation),
-        kit.functions.invoke(function, payload),
+        kit.functions().invoke(function, payload),
     );
     let timed_out = || Failure {
         error: "Sandbox.Timedout".to_owned(),
@@ -539,7 +567,15 @@ async fn invoke(
         }),
         () = tokio::time::sleep_until(limit) => Err(timed_out()),
     };
-    world.state().under_way -= 1;
+    let mut state_of_world = world.state();
+    state_of_world.under_way -= 1;
+    state_of_world.seen.invocations.push(Invoked {
+        visit,
+        function: function.to_owned(),
+        took: began.elapsed(),
+        ended: world.elapsed(),
+    });
+    drop(state_of_world);
     result
 }
 
@@ -576,12 +612,20 @@ async fn hand_over(kit: &Kit, world: &Arc<World>, function: &str, event: Value) 
     }
 }
 
+/// From what has happened until the function is invoked that waits for the event.
+fn event_takes(state: &mut State) -> Duration {
+    match &state.estate.measure {
+        Some(measure) => measure.pace.event,
+        None => Duration::from_millis(state.random.u64(200..1500)),
+    }
+}
+
 /// Delivers the event of an upload to the trigger.
 pub async fn deliver_upload(kit: Rc<Kit>, world: Arc<World>, upload: Upload) {
     let (delay, now) = {
         let mut state = world.state();
         state.under_way += 1;
-        let usual = Duration::from_millis(state.random.u64(200..1500));
+        let usual = event_takes(&mut state);
         (state.delay_event.take().unwrap_or(usual), state.estate.now)
     };
     tokio::time::sleep(delay).await;
@@ -621,7 +665,7 @@ pub async fn deliver_status(kit: Rc<Kit>, world: Arc<World>, index: usize) {
             return;
         }
         state.under_way += 1;
-        let delay = Duration::from_millis(state.random.u64(200..1500));
+        let delay = event_takes(&mut state);
         let stopped = stopped.map(Timestamp::as_millisecond);
         let now = state.estate.now;
         let detail = json!({

@@ -1,5 +1,6 @@
 //! What all schedules share: the parsed state machine, and the functions with their clients.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,39 +25,62 @@ pub struct Machines {
 
 pub struct Kit {
     pub machines: Arc<Machines>,
-    pub functions: Functions,
+    /// Each like a process of its own, taken by turns.
+    functions: Vec<Functions>,
+    next: Cell<usize>,
 }
 
 impl Kit {
     /// Functions of their own: the SDK's clients of one region share a retry quota for as long as the process lives, so
     /// every kit gets a region that nothing else has.
     pub async fn new(machines: Arc<Machines>) -> anyhow::Result<Self> {
-        static KITS: AtomicU64 = AtomicU64::new(0);
-        let region = format!("{REGION}-{}", KITS.fetch_add(1, Ordering::Relaxed));
-        let config = exuvia_aws::loader()
-            .http_client(InProcess)
-            .test_credentials()
-            .region(Region::new(region))
-            .endpoint_url("http://127.0.0.1:1")
-            .load()
-            .await;
-        let settings: Settings = [
-            ("ARTIFACTS_BUCKET", ARTIFACTS),
-            ("LEDGER_BUCKET", LEDGER),
-            ("KEY_ARN", KEY),
-            ("SIGNING_KEY_ARN", SIGNING_KEY),
-            ("TOPIC_ARN", TOPIC),
-            ("STATE_MACHINE_ARN", STATE_MACHINE),
-            ("BUILD_STATE_MACHINE_ARN", BUILD_STATE_MACHINE),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+        Self::of_processes(machines, 1).await
+    }
+
+    /// So many times all functions, each with a retry quota of its own, as processes of Lambda have.
+    pub async fn of_processes(machines: Arc<Machines>, count: usize) -> anyhow::Result<Self> {
+        let mut functions = Vec::new();
+        for _ in 0..count.max(1) {
+            functions.push(one_of_all().await?);
+        }
         Ok(Self {
             machines,
-            functions: Functions::new(&config, &settings)?,
+            functions,
+            next: Cell::new(0),
         })
     }
+
+    /// The functions whose turn it is.
+    pub fn functions(&self) -> &Functions {
+        let index = self.next.get();
+        self.next.set((index + 1) % self.functions.len());
+        &self.functions[index]
+    }
+}
+
+async fn one_of_all() -> anyhow::Result<Functions> {
+    static KITS: AtomicU64 = AtomicU64::new(0);
+    let region = format!("{REGION}-{}", KITS.fetch_add(1, Ordering::Relaxed));
+    let config = exuvia_aws::loader()
+        .http_client(InProcess)
+        .test_credentials()
+        .region(Region::new(region))
+        .endpoint_url("http://127.0.0.1:1")
+        .load()
+        .await;
+    let settings: Settings = [
+        ("ARTIFACTS_BUCKET", ARTIFACTS),
+        ("LEDGER_BUCKET", LEDGER),
+        ("KEY_ARN", KEY),
+        ("SIGNING_KEY_ARN", SIGNING_KEY),
+        ("TOPIC_ARN", TOPIC),
+        ("STATE_MACHINE_ARN", STATE_MACHINE),
+        ("BUILD_STATE_MACHINE_ARN", BUILD_STATE_MACHINE),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    Ok(Functions::new(&config, &settings)?)
 }
 
 /// `statemachine/*.asl.json`, their substitutions being the functions' names.

@@ -14,6 +14,7 @@ pub mod image;
 pub mod invariants;
 pub mod kit;
 pub mod machines;
+pub mod measure;
 pub mod mended;
 pub mod privileges;
 pub mod proof;

@@ -126,20 +126,24 @@ impl Behaviour {
             && self.flaps.is_none()
     }
 
-    fn check(self, age: i64) -> CheckOutcome {
-        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let Some(answers) = self.answers_after.map(seconds) else {
+    /// What a health check finds: so long after the start, of one that took so long to boot and falls ill so long after that.
+    fn check(
+        self,
+        age: Duration,
+        boot: Option<Duration>,
+        ill_after: Option<Duration>,
+    ) -> CheckOutcome {
+        let boot = self
+            .answers_after
+            .map(|usual| boot.unwrap_or(Duration::from_secs(usual)));
+        let Some(answers) = boot.and_then(|boot| age.checked_sub(boot)) else {
             return CheckOutcome::Failed;
         };
-        if age < answers {
-            return CheckOutcome::Failed;
-        }
         let sick = self
             .fails_after
-            .is_some_and(|after| age >= answers + seconds(after));
-        let flapping = self
-            .flaps
-            .is_some_and(|turn| ((age - answers) / seconds(turn)) % 2 == 1);
+            .is_some_and(|usual| answers >= ill_after.unwrap_or(Duration::from_secs(usual)));
+        let answers = answers.as_secs();
+        let flapping = self.flaps.is_some_and(|turn| (answers / turn) % 2 == 1);
         if sick || flapping {
             CheckOutcome::WrongCode(500)
         } else {
@@ -154,8 +158,36 @@ struct Machine {
     group: String,
     /// `None` if it could not get what the manifest pins: it never runs the app.
     behaviour: Option<Behaviour>,
+    /// How long its app takes to answer, if that is not its behaviour's to say.
+    boot: Option<Duration>,
     since: Timestamp,
     dead: bool,
+}
+
+/// How long instances take from their start until they answer, or report that they cannot, where each takes a little more or less.
+#[derive(Clone, Debug)]
+pub struct Boots {
+    /// From the launch until EC2 has started the instance, at least and at the most.
+    pub start: (Duration, Duration),
+    pub usual: Duration,
+    /// Up to so many percent more or less.
+    pub percent: u32,
+    /// From the first answer of what falls ill until it does.
+    pub ill_after: Duration,
+    pub random: fastrand::Rng,
+}
+
+impl Boots {
+    fn start(&mut self) -> Duration {
+        let (least, most) = self.start;
+        least + most.saturating_sub(least).mul_f64(self.random.f64())
+    }
+
+    fn next(&mut self) -> Duration {
+        let most = f64::from(self.percent) / 100.0;
+        self.usual
+            .mul_f64(1.0 + most * (self.random.f64() * 2.0 - 1.0))
+    }
 }
 
 /// What is to happen to an instance by itself.
@@ -194,6 +226,8 @@ pub struct Machines {
     count: u32,
     /// Artifact digests by group: all instances of a release run the same bytes.
     bytes: BTreeMap<String, String>,
+    /// If all that answer take about as long to.
+    pub boots: Option<Boots>,
 }
 
 impl Machines {
@@ -216,7 +250,8 @@ impl Machines {
         self.count += 1;
         let [high, low] = u16::try_from(self.count).unwrap_or(u16::MAX).to_be_bytes();
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 8080));
-        let start = now + Duration::from_millis(500);
+        let start = self.boots.as_mut().map(Boots::start);
+        let start = now + start.unwrap_or(Duration::from_millis(500));
         let id = launch.id.clone();
         self.plan(start, Happening::Started(id.clone(), address));
         if launch.tags.contains_key(TAG_BUILD) {
@@ -224,6 +259,7 @@ impl Machines {
             return Ok(());
         }
         let booted = boot(&launch.tags, services);
+        let boot = self.boots.as_mut().map(Boots::next);
         let (behaviour, failure) = match &booted {
             Ok(sha256) => match self.behaviours.get(sha256) {
                 Some(behaviour) => (Some(*behaviour), None),
@@ -252,15 +288,18 @@ impl Machines {
             Some(Happening::Reported(key, Box::new(report)))
         };
         let reported = match (failure, behaviour.and_then(|known| known.reports_after)) {
-            (Some((step, problem)), _) => report(step, problem).map(|report| (5, report)),
+            (Some((step, problem)), _) => {
+                report(step, problem).map(|report| (Duration::from_secs(5), report))
+            }
             (None, Some(after)) => {
+                let after = boot.unwrap_or(Duration::from_secs(after));
                 let said = report("run", "the container exited with code 1".to_owned());
                 said.map(|report| (after, report))
             }
             (None, None) => None,
         };
         if let Some((after, report)) = reported {
-            self.plan(start + Duration::from_secs(after), report);
+            self.plan(start + after, report);
         }
         if let Some(after) = behaviour.and_then(|known| known.dies_after) {
             self.plan(
@@ -274,6 +313,7 @@ impl Machines {
                 zone: launch.availability_zone.clone(),
                 group: launch.group.clone(),
                 behaviour,
+                boot,
                 since: start,
                 dead: false,
             },
@@ -351,6 +391,7 @@ impl Machines {
                 zone: launch.availability_zone.clone(),
                 group: launch.group.clone(),
                 behaviour,
+                boot: None,
                 since: start,
                 dead: false,
             },
@@ -369,8 +410,13 @@ impl Machines {
             Some(Machine {
                 behaviour: Some(behaviour),
                 since,
+                boot,
                 ..
-            }) => behaviour.check(now.duration_since(*since).as_secs()),
+            }) => {
+                let age = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+                let ill_after = self.boots.as_ref().map(|boots| boots.ill_after);
+                behaviour.check(age, *boot, ill_after)
+            }
             _ => CheckOutcome::Failed,
         }
     }

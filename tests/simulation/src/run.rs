@@ -39,8 +39,12 @@ pub async fn run(
     fastrand::seed(schedule.seed);
     let mut all = schedule.clone();
     all.faults.splice(0..0, opening.iter().cloned());
+    run_in(kit, Arc::new(World::new(estate, &all, tells))).await
+}
+
+/// Runs what is to happen in a world, and what follows from it.
+pub async fn run_in(kit: &Rc<Kit>, world: Arc<World>) -> Outcome {
     let tasks = LocalSet::new();
-    let world = Arc::new(World::new(estate, &all, tells));
     tasks
         .run_until(async {
             spawn_local(drive(Rc::clone(kit), Arc::clone(&world)));

@@ -297,12 +297,16 @@ impl Scenario {
 
 /// An account in which the pipeline and the target stand, and nothing was deployed.
 pub fn empty_estate() -> Estate {
-    let now: Timestamp = Timestamp::from_second(1_795_262_400).unwrap_or_default();
     // Quicker than AWS where nothing depends on it: the less is polled, the more schedules are run.
-    let settings = Settings {
+    estate_with(Settings {
         ec2_terminating: Duration::from_secs(8),
         ..Settings::default()
-    };
+    })
+}
+
+/// The same, where AWS is like that.
+pub fn estate_with(settings: Settings) -> Estate {
+    let now: Timestamp = Timestamp::from_second(1_795_262_400).unwrap_or_default();
     let mut cloud = Cloud::new(1, settings);
     for (subnet, zone) in [
         ("subnet-a", "us-east-1a"),
@@ -345,6 +349,7 @@ pub fn empty_estate() -> Estate {
         machines: Machines::default(),
         executions: Vec::new(),
         uploads: Vec::new(),
+        measure: None,
     }
 }
 

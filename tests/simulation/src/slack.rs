@@ -60,6 +60,8 @@ impl Account {
             operation: call.operation.clone(),
             privilege,
             is_conditional_write: false,
+            at: std::time::Duration::ZERO,
+            is_throttled: false,
         });
         if let Some((operation, left)) = &mut self.denied
             && *operation == call.operation

@@ -231,8 +231,13 @@ impl State {
     }
 
     fn upload(&mut self, behaviour: &str) {
+        self.upload_to(PLACE, behaviour);
+    }
+
+    /// A person uploads an artifact as a new version of an app in an environment.
+    pub fn upload_to(&mut self, place: &str, behaviour: &str) {
         let name = format!("v{}", self.estate.uploads.len() + 1);
-        let key = format!("{PLACE}/{name}.tar");
+        let key = format!("{place}/{name}.tar");
         let body = match Behaviour::named(behaviour) {
             Some(known) => {
                 let body = image(&name);

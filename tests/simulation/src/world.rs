@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::executions::Execution;
 use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
+use crate::measure::{Measure, Milestones};
 use crate::privileges::Privilege;
 use crate::scenario::PLACE;
 use crate::services::{CloudWatch, Flow, Kms, S3, Sns, Ssm};
@@ -63,6 +64,8 @@ pub struct Estate {
     pub executions: Vec<Execution>,
     /// Keys of the artifacts that were uploaded, oldest first, with their behaviours' names.
     pub uploads: Vec<Upload>,
+    /// Where it is measured how long a deploy takes and what it costs, instead of what may go wrong with it.
+    pub measure: Option<Measure>,
 }
 
 impl Estate {
@@ -158,6 +161,20 @@ pub struct CallMade {
     pub operation: String,
     pub privilege: Privilege,
     pub is_conditional_write: bool,
+    /// When, since the schedule began.
+    pub at: Duration,
+    pub is_throttled: bool,
+}
+
+/// An invocation of a function that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoked {
+    pub visit: Visit,
+    pub function: String,
+    /// Without its start.
+    pub took: Duration,
+    /// When it ended, since the schedule began.
+    pub ended: Duration,
 }
 
 /// What was seen while a schedule ran.
@@ -165,6 +182,9 @@ pub struct CallMade {
 pub struct Seen {
     pub calls: Vec<CallMade>,
     pub entries: Vec<Visit>,
+    pub invocations: Vec<Invoked>,
+    /// Only where it is measured.
+    pub milestones: Milestones,
     pub violations: Vec<Violation>,
     /// What happened, for a person who looks for the reason.
     pub timeline: Vec<(Duration, String)>,
@@ -355,6 +375,14 @@ impl State {
                 break;
             }
         }
+        if self
+            .estate
+            .measure
+            .as_ref()
+            .is_some_and(|one| one.notes_milestones)
+        {
+            self.seen.milestones.look(&self.estate);
+        }
         if let Some(what) = self.watch.look(&self.estate) {
             self.tell(elapsed, || format!("!! {what}"));
             self.violated("I1", format!("after {}: {what}", told(elapsed)));
@@ -437,6 +465,7 @@ impl State {
                 if let Ok(report) = serde_json::to_vec(&*report) {
                     self.estate.services.s3.put(LEDGER, &key, report, now);
                 }
+                self.seen.milestones.reported.get_or_insert(now);
             }
             Happening::Uploads(_, made) => {
                 self.tell(elapsed, || {

@@ -116,6 +116,11 @@ pub trait Host {
     /// Ends when `how_long` has passed: a Wait, the time before a retry, or a time limit.
     fn sleep(&self, how_long: Duration) -> impl Future<Output = ()>;
 
+    /// How long it takes to go from state to state.
+    fn transition(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Full jitter: somewhere in `0..=most`.
     fn jitter(&self, most: Duration) -> Duration;
 

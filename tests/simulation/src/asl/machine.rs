@@ -86,6 +86,10 @@ impl Machine {
             },
         });
         loop {
+            let transition = host.transition();
+            if !transition.is_zero() {
+                host.sleep(transition).await;
+            }
             let Some(state) = self.0.states.get(&position.state) else {
                 // Nothing but a position of another machine gets here.
                 return Err(Failure::new(
