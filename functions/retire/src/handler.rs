@@ -25,7 +25,7 @@ pub struct Handler {
 fn pause(waited: i64, drain: i64) -> u32 {
     let rest = drain - waited;
     let pause = if rest > 0 {
-        (rest * 2 / 3).max(10)
+        rest.max(10)
     } else {
         (-rest / 6).clamp(10, 30)
     };
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_drain_of_five_minutes_takes_few_looks() {
-        for (drain, seconds, looks) in [(300, 330, 8), (0, 30, 3), (30, 60, 5), (3_600, 3_660, 13)]
+        for (drain, seconds, looks) in [(300, 330, 4), (0, 30, 3), (30, 60, 4), (3_600, 3_660, 7)]
         {
             let (mut waited, mut looked) = (0, 0);
             while waited < seconds {

@@ -1,4 +1,4 @@
-//! Prices of us-east-1 in US dollars, as AWS lists them, without any free tier. Looked up on 2026-11-26.
+//! Prices of us-east-1 in US dollars, as the pages named list them, in November 2026, without any free tier.
 
 /// A month's transitions of Standard workflows, each. <https://aws.amazon.com/step-functions/pricing/>
 pub const TRANSITION: f64 = 0.025 / 1_000.0;
