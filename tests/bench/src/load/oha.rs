@@ -126,8 +126,8 @@ pub(super) async fn install() -> Result<()> {
     let installed = Command::new(cargo)
         .args(["install", "oha", "--version", VERSION, "--locked", "--root"])
         .arg(directory())
-        // Without TLS, and without what takes longest to compile.
-        .args(["--no-default-features", "--quiet"])
+        .arg("--quiet")
+        // As released it is optimised across all crates, which takes longer than it is used here.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .stdin(Stdio::null())

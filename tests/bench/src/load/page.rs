@@ -1,6 +1,8 @@
 //! This part of docs/performance.md.
 
 mod plot;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 
@@ -158,9 +160,9 @@ fn lost(all: &[Lost]) -> String {
             }
         };
         let _ = writeln!(text, "#### {title}\n");
-        text += &table("", one, &counted);
+        text += &table(None, one, &counted);
         text += "\nMilliseconds until the answer, median / p99 (of a slice, at the median):\n\n";
-        text += &table(" p99 during / before |", one, &timed);
+        text += &table(Some("p99 during / before"), one, &timed);
         text += "\n";
     }
     text + "A `WebSocket` that the app never closes is cut when its target has drained, as an Application Load Balancer does: an \
@@ -221,13 +223,21 @@ impl Cell {
     }
 }
 
-fn table(more: &str, one: &Lost, row: &dyn Fn(&[Cell]) -> String) -> String {
-    let mut text = String::from("| | before | launching | shifting | baking | draining | after |");
-    let _ = writeln!(text, "{more}");
-    let _ = writeln!(
-        text,
-        "|{}",
-        " --- |".repeat(6 + text.matches('|').count() - 7)
+/// A row for each kind of client, a column for each phase.
+fn table(more: Option<&str>, one: &Lost, row: &dyn Fn(&[Cell]) -> String) -> String {
+    let phases = [
+        "before",
+        "launching",
+        "shifting",
+        "baking",
+        "draining",
+        "after",
+    ];
+    let heads: Vec<&str> = [""].into_iter().chain(phases).chain(more).collect();
+    let mut text = format!(
+        "| {} |\n|{}\n",
+        heads.join(" | "),
+        " --- |".repeat(heads.len())
     );
     for manner in Manner::ALL {
         let name = match manner {
