@@ -21,6 +21,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 What a role or a policy does not allow is refused (AUTH=true); authority.py has what that needs besides.
 
+Lambda starts an environment for each event that comes while the others are busy. On one computer a hundred of them at once
+are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free.
+
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
 
@@ -31,6 +34,7 @@ Every name that is replaced is checked first: another release of ministack fails
 deploy that behaves strangely.
 """
 
+import collections
 import importlib.metadata
 import json
 import os
@@ -41,6 +45,8 @@ import time
 from datetime import datetime, timezone
 
 VERSION = "1.5.33"
+# So many events of one function are handled at once; that mostly is waiting for the other services of this process.
+AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
 
 
 def main():
@@ -66,6 +72,7 @@ def main():
     run_on_cloud_time(stepfunctions, s3, seconds)
     watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
+    queue_functions(lambda_svc)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
     authority.complete_requests(iam_actions)
@@ -147,6 +154,30 @@ def retry_events(eventbridge, lambda_svc):
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
+
+
+def queue_functions(lambda_svc):
+    inner = getattr(lambda_svc, "_execute_function", None)
+    code = getattr(inner, "__code__", None)
+    if code is None or "_acquire_execution_slot" not in code.co_names:
+        sys.exit(f"ministack {VERSION} is not as expected: lambda_svc._execute_function takes no slot")
+    # By function: notify waits for its topic's subscribers, of which one is a function, which waits for none.
+    places = collections.defaultdict(lambda: threading.BoundedSemaphore(AT_ONCE))
+    # ministack calls this from itself as well.
+    current = threading.local()
+
+    def execute_function(function, event):
+        if getattr(current, "has_place", False):
+            return inner(function, event)
+        name = (function.get("config") or function).get("FunctionName")
+        with places[name]:
+            current.has_place = True
+            try:
+                return inner(function, event)
+            finally:
+                current.has_place = False
+
+    lambda_svc._execute_function = execute_function
 
 
 def name_versions(s3, eventbridge):

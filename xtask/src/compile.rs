@@ -84,7 +84,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Runs cargo, showing which crate it is at.
-async fn build(mut cargo: Command, step: &Step) -> Result<()> {
+pub(crate) async fn build(mut cargo: Command, step: &Step) -> Result<()> {
     let mut child = cargo
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

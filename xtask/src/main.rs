@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bench;
 mod cloud;
 mod compile;
 mod demo;
@@ -53,6 +54,8 @@ enum Command {
     Test(test::Options),
     /// Prove it: deploys in virtual time, under every fault
     Simulate(simulate::Options),
+    /// Measure it: what deploys take and cost, for docs/performance.md
+    Bench(bench::Options),
     /// Check format, lints, dependencies, templates and the state machine
     Lint,
     /// Build the functions' zips for AWS
@@ -92,6 +95,7 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
         }
         Command::Up(options) => interruptible(up::up(ui, &options)),
         Command::Releases(options) => interruptible(releases::run(ui, &options)),
+        Command::Bench(options) => interruptible(bench::run(ui, &options)),
         Command::Simulate(options) => interruptible(simulate::run(ui, &options)),
         Command::Test(options) => interruptible(test::run(ui, options)),
     }

@@ -4,10 +4,9 @@
 mod mutants;
 
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::ui::{Step, Ui};
@@ -84,27 +83,8 @@ fn binary(target: &Path) -> std::path::PathBuf {
 /// Builds the simulation, showing which crate cargo is at.
 async fn build(mut cargo: Command, step: &Step) -> Result<()> {
     // By --bin and not by --package: then features are those of the whole workspace, and nothing is compiled twice.
-    let mut child = cargo
-        .args(["build", "--profile", PROFILE, "--bin", BINARY])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
-    let mut lines = BufReader::new(child.stderr.take().context("cargo has no stderr")?).lines();
-    let mut printed = Vec::new();
-    while let Some(line) = lines.next_line().await? {
-        if line.trim().starts_with("Blocking ") {
-            step.detail("waiting for another cargo");
-        }
-        if let Some(what) = line.trim().strip_prefix("Compiling ") {
-            step.detail(what.split(" (").next().unwrap_or(what));
-        }
-        printed.push(line);
-    }
-    if !child.wait().await?.success() {
-        bail!("the build failed\n{}", printed.join("\n"));
-    }
-    Ok(())
+    cargo.args(["build", "--profile", PROFILE, "--bin", BINARY]);
+    compile::build(cargo, step).await
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ async fn pages(ui: &Ui) -> Result<Counts> {
 
 async fn end_to_end(ui: &Ui) -> Result<Counts> {
     crate::prepare(ui).await?;
-    let cloud = cloud(ui, "test", Instances::Processes).await?;
+    let cloud = cloud(ui, "test", SPEED, Instances::Processes).await?;
     // They wait most of the time: more of them at once than there are processors.
     let mut counts = scenarios(ui, &cloud, "scenarios", 5).await?;
     // It changes the pipeline under whatever else is being deployed.
@@ -145,26 +145,32 @@ async fn docker(ui: &Ui) -> Result<Counts> {
         ui.line(format!("  skipped: {error:#}"));
         return Ok(Counts::default());
     }
-    let cloud = cloud(ui, "test-docker", Instances::Docker).await?;
+    let cloud = cloud(ui, "test-docker", SPEED, Instances::Docker).await?;
     scenarios(ui, &cloud, "docker", 8).await
 }
 
-async fn cloud(ui: &Ui, name: &str, instances: Instances) -> Result<LocalCloud> {
+/// A local AWS that ends with this process.
+pub(crate) async fn cloud(
+    ui: &Ui,
+    name: &str,
+    speed: u32,
+    instances: Instances,
+) -> Result<LocalCloud> {
     let step = ui.step(
         "Cloud",
         "starting a local AWS and deploying the stacks",
         Some("about 20 s"),
     );
     let directory = tools::local().join(name);
-    let mut cloud = LocalCloud::start(&directory, SPEED, instances, Lifetime::Tied).await?;
+    let mut cloud = LocalCloud::start(&directory, speed, instances, Lifetime::Tied).await?;
     stacks::deploy_pipeline(&mut cloud).await?;
     stacks::deploy_app(&mut cloud, &App::hello()).await?;
     step.done("a local AWS with the pipeline and hello in qa");
     Ok(cloud)
 }
 
-/// The tests of one program against a local AWS, so many at once.
-async fn scenarios(ui: &Ui, cloud: &LocalCloud, program: &str, at_once: usize) -> Result<Counts> {
+/// What a program needs to use a local AWS.
+pub(crate) fn environment(cloud: &LocalCloud) -> Result<Vec<(&'static str, String)>> {
     let network = cloud
         .state
         .network
@@ -182,6 +188,12 @@ async fn scenarios(ui: &Ui, cloud: &LocalCloud, program: &str, at_once: usize) -
     environment.push(("EXUVIA_CLOUD_DIRECTORY", directory.display().to_string()));
     let template = cloud.directory().join(stacks::PACKAGED);
     environment.push(("EXUVIA_PIPELINE_TEMPLATE", template.display().to_string()));
+    Ok(environment)
+}
+
+/// The tests of one program against a local AWS, so many at once.
+async fn scenarios(ui: &Ui, cloud: &LocalCloud, program: &str, at_once: usize) -> Result<Counts> {
+    let environment = environment(cloud)?;
     // By its name and not by --package, so that features are those of the whole workspace.
     let at_once = format!("--test-threads={at_once}");
     let arguments = ["--test", program, "--", "--ignored", &at_once];

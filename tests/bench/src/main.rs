@@ -1,59 +1,71 @@
-//! Measures one part and writes what it found down.
+//! Measures one part and writes down what it found, or makes the page of what was found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
-use exuvia_bench::deploys;
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser};
+use exuvia_bench::{deploys, load, page};
+use serde::Serialize;
 
-#[derive(Debug, Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    part: Part,
-}
-
-#[derive(Debug, Subcommand)]
-enum Part {
-    /// Deploys in the simulation, in virtual time.
+#[derive(Parser)]
+#[command(version, about)]
+enum Command {
+    /// Deploys in the simulation, in virtual time
     Deploys {
-        /// Where to write what was found, as JSON.
-        #[arg(long)]
+        #[command(flatten)]
+        options: deploys::Options,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Deploys in real time, with traffic and many at once, against the local AWS that runs at speed 1
+    Load {
+        #[command(flatten)]
+        options: load::Options,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The page of what was found
+    Page {
+        /// Where the parts' JSON is; a part that is not there is left out
+        #[arg(long, default_value = "target/bench")]
+        found: PathBuf,
+        /// Where to write performance.md, and performance/ with its plots
+        #[arg(long, default_value = "docs")]
         output: PathBuf,
-        /// How many deploys for each boot, and rollbacks of each kind.
-        #[arg(long, value_name = "N", default_value_t = deploys::Options::default().deploys)]
-        deploys: usize,
-        /// How many instances an app has.
-        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = deploys::Options::default().instances)]
-        instances: Vec<u32>,
-        /// How many apps are deployed at once.
-        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = deploys::Options::default().apps)]
-        apps: Vec<usize>,
-        /// How many versions of one app are uploaded at once.
-        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = deploys::Options::default().uploads)]
-        uploads: Vec<usize>,
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().part {
-        Part::Deploys {
-            output,
-            deploys,
-            instances,
-            apps,
-            uploads,
-        } => {
-            let options = deploys::Options {
-                deploys,
-                instances,
-                apps,
-                uploads,
-            };
+#[derive(Args)]
+struct Output {
+    /// Where to write what was found, as JSON
+    #[arg(long)]
+    output: PathBuf,
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Deploys { options, output } => {
             let found = deploys::measure(&options, |what| eprintln!("  {what}"))?;
-            let text = serde_json::to_string_pretty(&found)?;
-            std::fs::write(&output, text).with_context(|| output.display().to_string())?;
-            println!("{}", deploys::page::section(&found)?.markdown);
-            Ok(())
+            output.write(&found)?;
+            print!("{}", deploys::page::section(&found)?.markdown);
         }
+        Command::Load { options, output } => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            let found = runtime.block_on(load::measure(&options))?;
+            output.write(&found)?;
+            print!("{}", load::page::section(&found).markdown);
+        }
+        Command::Page { found, output } => page::write(&found, &output)?,
+    }
+    Ok(())
+}
+
+impl Output {
+    fn write(&self, found: &impl Serialize) -> Result<()> {
+        let path: &Path = &self.output;
+        let text = serde_json::to_string_pretty(found)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::metrics::Counts;
-use crate::routes::{Action, Listener};
+use crate::routes::{Action, Listener, Seated};
 use forward::Forwarder;
 
 /// The waits of an Application Load Balancer, in real time: a request takes as long as it takes, whatever the
@@ -129,6 +129,12 @@ impl Balancer {
             }
         }
         outcome
+    }
+
+    /// Makes these the targets that there are. What was upgraded, a `WebSocket` for instance, and is connected to another
+    /// is cut.
+    pub fn cut_others(&self, seated: Seated) {
+        self.forwarder.cut_others(seated);
     }
 
     async fn listen(&self, listener: Listener) -> io::Result<Open> {

@@ -1,7 +1,13 @@
 //! One HTTP endpoint for all of AWS: Auto Scaling and Elastic Load Balancing are answered here, everything else is
 //! passed on as it comes.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::{
@@ -15,6 +21,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
+use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
@@ -34,6 +41,23 @@ struct Upstream {
     /// `http://127.0.0.1:4566`, without a slash at the end.
     url: String,
     client: Client<HttpConnector, Body>,
+    tally: Tally,
+}
+
+/// How many requests there have been, for those who measure.
+#[derive(Default)]
+struct Tally {
+    /// Of Auto Scaling and Elastic Load Balancing.
+    answered: AtomicU64,
+    passed_on: AtomicU64,
+}
+
+impl Tally {
+    fn told(&self) -> String {
+        let [answered, passed_on] =
+            [&self.answered, &self.passed_on].map(|count| count.load(Ordering::Relaxed));
+        format!("{}\n", json!({"answered": answered, "passedOn": passed_on}))
+    }
 }
 
 /// Serves for as long as the process lives.
@@ -54,6 +78,7 @@ pub async fn serve(
     let upstream = Arc::new(Upstream {
         url: upstream.trim_end_matches('/').to_owned(),
         client,
+        tally: Tally::default(),
     });
     loop {
         let (stream, _) = match listener.accept().await {
@@ -88,8 +113,12 @@ async fn handle(
             let summary = runtime.summary().await;
             respond(StatusCode::OK, "application/json", format!("{summary:#}\n"))
         }
+        "/_exuvia/requests" => respond(StatusCode::OK, "application/json", upstream.tally.told()),
         _ => match scope(request.headers()).and_then(Service::from_scope) {
-            Some(service) => ours(service, request, runtime).await,
+            Some(service) => {
+                upstream.tally.answered.fetch_add(1, Ordering::Relaxed);
+                ours(service, request, runtime).await
+            }
             None if scope(request.headers()) == Some("ec2") => {
                 of_ec2(request, runtime, upstream).await
             }
@@ -166,6 +195,7 @@ async fn whole(body: Incoming) -> Result<Bytes, Response<Body>> {
 /// Passes a request on with all its headers, `Host` as well, because they are signed. Nothing is held back: both
 /// bodies stream.
 async fn forward(request: Request<Body>, upstream: &Upstream) -> Response<Body> {
+    upstream.tally.passed_on.fetch_add(1, Ordering::Relaxed);
     let path = request
         .uri()
         .path_and_query()

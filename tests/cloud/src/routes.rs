@@ -1,6 +1,11 @@
 //! What the load balancer needs to know to route: the part of the model that the data plane reads.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+
+/// Where there are targets, by the ARN of the target group and the address: those that get requests, and those that only
+/// drain.
+pub type Seated = HashSet<(String, SocketAddr)>;
 
 /// A listener of the load balancer, as it stands at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,6 +52,7 @@ struct State {
     cloud: Cloud,
     journal: Journal,
     published: Vec<routes::Listener>,
+    seated: routes::Seated,
 }
 
 impl State {
@@ -98,6 +99,7 @@ impl Runtime {
             cloud: replayed.cloud,
             journal,
             published: Vec::new(),
+            seated: routes::Seated::new(),
         };
         let runtime = Self(Arc::new(Inner {
             clock,
@@ -294,6 +296,11 @@ impl Runtime {
                 .update(listeners)
                 .await
                 .map_err(|error| error.to_string())?;
+        }
+        let seated = state.cloud.seated();
+        if seated != state.seated {
+            state.seated.clone_from(&seated);
+            self.0.balancer.cut_others(seated);
         }
         Ok(())
     }

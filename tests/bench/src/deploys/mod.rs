@@ -37,27 +37,20 @@ pub struct Found {
 }
 
 /// How much is measured.
-#[derive(Clone, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// Deploys for each boot, and rollbacks of each kind.
+    /// Deploys for each boot, and rollbacks of each kind
+    #[arg(long, value_name = "N", default_value_t = 200)]
     pub deploys: usize,
-    /// How many instances an app has.
+    /// How many instances an app has
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = growth::INSTANCES)]
     pub instances: Vec<u32>,
-    /// How many apps are deployed at once.
+    /// How many apps are deployed at once
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = apps::APPS)]
     pub apps: Vec<usize>,
-    /// How many versions of one app are uploaded at once.
+    /// How many versions of one app are uploaded at once
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = apps::UPLOADS)]
     pub uploads: Vec<usize>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            deploys: 200,
-            instances: growth::INSTANCES.to_vec(),
-            apps: apps::APPS.to_vec(),
-            uploads: apps::UPLOADS.to_vec(),
-        }
-    }
 }
 
 /// Measures all of it, and tells how far it is.

@@ -164,7 +164,7 @@ fn overhead(found: &[Booting]) -> String {
         rows,
     );
     text += "\n![Bars: the seconds from all instances healthy to all traffic moved, by how long they boot, here and as Odin and \
-             Skyliner have published](overhead.svg)\n";
+             Skyliner have published](performance/overhead.svg)\n";
     text
 }
 
@@ -272,7 +272,7 @@ fn grown(found: &Found) -> String {
         ],
         rows,
     );
-    text += "\n![Lines: calls to AWS and state transitions of a deploy, for 1, 10, 100 and 1,000 instances](calls.svg)\n";
+    text += "\n![Lines: calls to AWS and state transitions of a deploy, for 1, 10, 100 and 1,000 instances](performance/calls.svg)\n";
     text
 }
 

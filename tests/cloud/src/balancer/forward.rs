@@ -19,6 +19,7 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{self, Body};
@@ -26,13 +27,15 @@ use super::choice::Choice;
 use super::connections::{Connections, connect};
 use super::{Timeouts, rules};
 use crate::metrics::{Counts, Seat};
-use crate::routes::{Action, Listener};
+use crate::routes::{Action, Listener, Seated};
 
 pub(super) struct Forwarder {
     timeouts: Timeouts,
     choice: Choice,
     connections: Arc<Connections>,
     pub(super) counts: Counts,
+    /// The targets that there are; none: nobody has said yet.
+    seated: watch::Sender<Option<Seated>>,
 }
 
 /// Why a target gave no answer.
@@ -52,7 +55,13 @@ impl Forwarder {
             choice: Choice::default(),
             connections: Arc::default(),
             counts: Counts::default(),
+            seated: watch::Sender::default(),
         }
+    }
+
+    /// Cuts the connections that have become another's than HTTP's and whose target is gone.
+    pub(super) fn cut_others(&self, seated: Seated) {
+        self.seated.send_replace(Some(seated));
     }
 
     pub(super) fn idle_timeout(&self) -> Duration {
@@ -90,7 +99,7 @@ impl Forwarder {
                 Some((group, target)) => {
                     let seat = Seat::of(&listener.load_balancer, group);
                     self.counts.requested(&seat);
-                    self.forward((&seat, target), listener.port, peer, request)
+                    self.forward((&seat, group, target), listener.port, peer, request)
                         .await
                 }
                 None => answer::error(StatusCode::SERVICE_UNAVAILABLE),
@@ -100,7 +109,7 @@ impl Forwarder {
 
     async fn forward(
         &self,
-        (seat, target): (&Seat, SocketAddr),
+        (seat, group, target): (&Seat, &str, SocketAddr),
         port: u16,
         peer: IpAddr,
         mut request: Request<Incoming>,
@@ -119,10 +128,25 @@ impl Forwarder {
             Ok(response) => {
                 self.counts
                     .answered(seat, response.status(), began.elapsed());
-                pass_back(response, client)
+                pass_back(response, client, self.until_gone(group, target))
             }
             Err(Failure::Closed | Failure::Bad) => answer::error(StatusCode::BAD_GATEWAY),
             Err(Failure::Slow) => answer::error(StatusCode::GATEWAY_TIMEOUT),
+        }
+    }
+
+    /// Until its time to drain is over.
+    fn until_gone(&self, group: &str, target: SocketAddr) -> impl Future<Output = ()> + use<> {
+        let mut seated = self.seated.subscribe();
+        let seat = (group.to_owned(), target);
+        async move {
+            let gone = |seated: &Option<Seated>| {
+                seated
+                    .as_ref()
+                    .is_some_and(|seated| !seated.contains(&seat))
+            };
+            // Without a load balancer there are no connections either.
+            let _ = seated.wait_for(gone).await;
         }
     }
 
@@ -285,7 +309,11 @@ fn rewrite(parts: &mut Parts, upgrade: Option<HeaderValue>, port: u16, peer: IpA
     headers.insert("x-forwarded-port", HeaderValue::from(port));
 }
 
-fn pass_back(mut response: Response<Incoming>, client: Option<OnUpgrade>) -> Response<Body> {
+fn pass_back(
+    mut response: Response<Incoming>,
+    client: Option<OnUpgrade>,
+    gone: impl Future<Output = ()> + Send + 'static,
+) -> Response<Body> {
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let upgrade = response.headers().get(UPGRADE).cloned();
     remove_hop_by_hop(response.headers_mut());
@@ -295,7 +323,7 @@ fn pass_back(mut response: Response<Incoming>, client: Option<OnUpgrade>) -> Res
             return answer::error(StatusCode::BAD_GATEWAY);
         };
         let target = hyper::upgrade::on(&mut response);
-        tokio::spawn(join(client, target));
+        tokio::spawn(join(client, target, gone));
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         if let Some(upgrade) = upgrade {
@@ -305,11 +333,16 @@ fn pass_back(mut response: Response<Incoming>, client: Option<OnUpgrade>) -> Res
     response.map(BodyExt::boxed)
 }
 
-/// Passes bytes both ways until both ends are done, or one is gone.
-async fn join(client: OnUpgrade, target: OnUpgrade) {
+/// Passes bytes both ways until both ends are done, or one is gone. It stays with its target whatever the rules say, while
+/// that drains as well, and no longer.
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay>
+async fn join(client: OnUpgrade, target: OnUpgrade, gone: impl Future<Output = ()>) {
     if let (Ok(client), Ok(target)) = tokio::join!(client, target) {
         let (mut client, mut target) = (TokioIo::new(client), TokioIo::new(target));
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut target).await;
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut client, &mut target) => {}
+            () = gone => {}
+        }
     }
 }
 

@@ -314,6 +314,31 @@ async fn an_upgraded_connection_passes_through() {
 }
 
 #[tokio::test]
+async fn an_upgraded_connection_ends_when_its_target_has_drained() {
+    let (target, next) = (Target::upgrading().await, Target::named("next").await);
+    let (balancer, port) = in_front_of(&target).await;
+    let mut client = Client::connect(port).await;
+    client
+        .write("GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    client.read_until("\r\n\r\n").await;
+    let seat = |target: &Target| (format!("arn:{:?}", [target.addr]), target.addr);
+
+    // No rule names it any more, and it drains.
+    balancer
+        .update(vec![listener(port, to(&next))])
+        .await
+        .unwrap();
+    balancer.cut_others([seat(&target), seat(&next)].into());
+    client.write("ping").await;
+    client.read_until("you said ping").await;
+
+    balancer.cut_others([seat(&next)].into());
+    assert!(client.is_closed().await);
+    assert_eq!(get(port, "/").await.body, "next /");
+}
+
+#[tokio::test]
 async fn a_request_without_a_host_is_refused() {
     let target = Target::named("x").await;
     let (_balancer, port) = in_front_of(&target).await;

@@ -37,6 +37,16 @@ impl Cloud {
         listeners
     }
 
+    /// Where there are targets, whether a rule names them or not, with those that drain.
+    pub fn seated(&self) -> routes::Seated {
+        let seats = self.target_groups.values().flat_map(|group| {
+            let keys = group.targets.keys();
+            let addresses = keys.filter_map(|key| self.target_address(key));
+            addresses.map(|address| (group.arn.clone(), address))
+        });
+        seats.collect()
+    }
+
     fn routed_rule(&self, rule: &Rule) -> routes::Rule {
         routes::Rule {
             hosts: rule.conditions.hosts.clone(),

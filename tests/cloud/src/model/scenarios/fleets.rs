@@ -53,6 +53,28 @@ fn a_new_target_is_healthy_after_one_passed_check() {
 }
 
 #[test]
+fn a_target_is_there_until_it_has_drained_whatever_the_rules_say() {
+    let mut world = World::new();
+    world.fleet("blue", 2, App::Good);
+    world.fleet("green", 1, App::Good);
+    world.route(&[("blue", 1)]);
+    world.pass(60);
+    let of_blue = |world: &World| {
+        let arn = world.arn("blue");
+        let seated = world.cloud.seated();
+        seated.iter().filter(|(group, _)| *group == arn).count()
+    };
+    assert_eq!(of_blue(&world), 2);
+    world.route(&[("green", 1)]);
+    world.resize("blue", 0, 0, Some(0)).unwrap();
+    // It reacts after 2 s, and drains for 30.
+    for (seconds, there) in [(3, 2), (28, 2), (2, 0)] {
+        world.pass(seconds);
+        assert_eq!(of_blue(&world), there, "at {}", world.now);
+    }
+}
+
+#[test]
 fn targets_are_checked_only_while_a_listener_names_their_group() {
     let mut world = World::new();
     world.fleet("blue", 1, App::Good);
