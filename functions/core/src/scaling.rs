@@ -288,7 +288,7 @@ mod tests {
         initial: 2,
     };
 
-    fn scaling(actions: Value) -> Scaling {
+    fn scaling(actions: &Value) -> Scaling {
         serde_json::from_value(json!({ "scheduledActions": actions })).unwrap()
     }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn office_hours() -> Scaling {
-        scaling(json!([
+        scaling(&json!([
             {"name": "morning", "recurrence": "0 7 * * MON-FRI", "timeZone": "Europe/Berlin", "min": 4, "max": 20, "desired": 8},
             {"name": "evening", "recurrence": "0 19 * * *", "timeZone": "Europe/Berlin", "min": 1, "max": 6},
         ]))
@@ -363,14 +363,14 @@ mod tests {
             ("0 0 27 11 *", "2025-11-27T00:00:00Z"),
             ("15 6 26 11 *", "2026-11-26T06:15:00Z"),
         ] {
-            let scaling = scaling(json!([{"name": "one", "recurrence": recurrence, "min": 1}]));
+            let scaling = scaling(&json!([{"name": "one", "recurrence": recurrence, "min": 1}]));
             assert_eq!(scaling.due(now)[0].0, at(last), "{recurrence}");
         }
     }
 
     #[test]
     fn an_action_that_auto_scaling_would_refuse_changes_nothing() {
-        let scaling = scaling(json!([{"name": "one", "recurrence": "* * * * *", "min": 9}]));
+        let scaling = scaling(&json!([{"name": "one", "recurrence": "* * * * *", "min": 9}]));
         assert_eq!(scaling.limits(LIMITS, at("2026-11-26T06:00:00Z")), LIMITS);
     }
 

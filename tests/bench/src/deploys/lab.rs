@@ -180,7 +180,7 @@ pub fn boot(estate: &mut Estate, usual: Duration, percent: u32, seed: u64) {
         start: START,
         usual,
         percent,
-        ill_after: Duration::from_secs(60),
+        ill_after: Duration::from_mins(1),
         random: fastrand::Rng::with_seed(seed),
     });
 }

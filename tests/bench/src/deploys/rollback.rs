@@ -140,10 +140,10 @@ fn read(outcome: &Outcome, evidence: Timestamp) -> anyhow::Result<RolledBack> {
     let first = first.context("it was never looked")?;
     let last = before.iter().rev().find(|looked| *looked < first);
     let waits = ["Wait For Boot", "Bake"];
-    let wait = entered.iter().filter(|(state, at)| {
+    let mut wait = entered.iter().filter(|(state, at)| {
         waits.contains(&state.as_str()) && at <= first && last.is_none_or(|last| at >= last)
     });
-    let (_, began) = wait.last().context("there was no wait")?;
+    let (_, began) = wait.next_back().context("there was no wait")?;
     let back = entered.iter().find(|(state, _)| state == "Roll Back");
     let (_, back) = back.context("it was not rolled back")?;
     let traffic = outcome.seen.milestones.traffic.iter();

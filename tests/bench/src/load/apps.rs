@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_ssm::types::ParameterType;
 use exuvia_core::fleet::FleetName;
@@ -140,7 +141,7 @@ impl Site {
             Err(error) => {
                 let missing = error
                     .as_service_error()
-                    .is_some_and(|error| error.is_execution_does_not_exist());
+                    .is_some_and(DescribeExecutionError::is_execution_does_not_exist);
                 let waited = Timestamp::now().duration_since(deploy.uploaded);
                 if missing && waited.unsigned_abs() < STARTS_WITHIN {
                     return Ok(None);

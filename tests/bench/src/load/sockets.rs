@@ -100,12 +100,11 @@ async fn client(app: &App, life: Life, mut stop: watch::Receiver<bool>) -> Vec<M
         met.push(Met { life, at, event });
     };
     while !*stop.borrow() {
-        match open(app, life).await {
-            Ok(socket) => until_closed(socket, &mut stop, &mut note).await,
-            Err(_) => {
-                note(Event::Refused);
-                tokio::time::sleep(PAUSE).await;
-            }
+        if let Ok(socket) = open(app, life).await {
+            until_closed(socket, &mut stop, &mut note).await;
+        } else {
+            note(Event::Refused);
+            tokio::time::sleep(PAUSE).await;
         }
     }
     met

@@ -20,7 +20,7 @@ pub(super) fn latency(lost: &Lost) -> Option<String> {
     let points: Vec<(f64, f64, f64)> = slices
         .map(|slice| (second(slice.began), slice.median, slice.p99))
         .collect();
-    let (first, last) = (points.first()?.0, points.last()?.0);
+    let (first, end) = (points.first()?.0, points.last()?.0);
     let most = points.iter().map(|(_, _, p99)| *p99).fold(1.0, f64::max) * 1.15;
     let mut moments = vec![(0.0, "upload")];
     moments.extend(course.shifts.iter().map(|(at, _)| (second(*at), "shift")));
@@ -28,7 +28,7 @@ pub(super) fn latency(lost: &Lost) -> Option<String> {
     moments.push((second(course.ended), "end"));
 
     let mut svg = String::new();
-    draw(&mut svg, (first, last), most, &points, &moments).ok()?;
+    draw(&mut svg, (first, end), most, &points, &moments).ok()?;
     Some(svg)
 }
 
