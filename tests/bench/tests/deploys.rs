@@ -83,10 +83,10 @@ fn a_deploy_costs_less_than_half_a_cent() {
 
 #[test]
 fn deploys_that_are_throttled_are_tried_again_and_succeed() {
-    let found = apps::measure(6, true).unwrap();
-    assert_eq!(found.succeeded, 6, "{:?}", found.otherwise);
+    let found = apps::measure(15, true).unwrap();
+    assert_eq!(found.succeeded, 15, "{:?}", found.otherwise);
     assert!(found.in_order);
-    assert_eq!(found.took.len(), 6);
+    assert_eq!(found.took.len(), 15);
     let elb = &found.under_quotas["Elastic Load Balancing, all"];
     assert!(elb.throttled > 0, "{elb:?}");
 }
