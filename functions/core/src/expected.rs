@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// How many boots are remembered in `live.json`.
 const REMEMBERED: usize = 5;
 
-/// Looks while the expected time goes by, unless it is wider than this many times [`SELDOM`].
-const LOOKS_AROUND: i64 = 8;
+/// Looks in the time that the last boots took, unless that is wider than this many times [`SELDOM`].
+const LOOKS_WITHIN: i64 = 8;
 
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
@@ -34,12 +34,11 @@ impl Expected {
         })
     }
 
-    /// When looks become frequent, and when they become rare again: the next boot may be somewhat outside of what the last
-    /// ones took.
-    fn window(self) -> (i64, i64) {
+    /// By how much the next boot may well be quicker or slower than the last ones were: half as much again as they differ, and
+    /// at least a twentieth.
+    fn beside(self) -> i64 {
         let (least, most) = (i64::from(self.least), i64::from(self.most));
-        let beside = 1 + (most - least) / 2;
-        (least - beside, most + beside)
+        1 + ((most - least) / 2).max(least / 20)
     }
 }
 
@@ -53,26 +52,36 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 /// Seconds until the next look, `elapsed` after the launch.
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
-/// second or so around the expected time; before that, after as long as it has taken until then, within 15 and 45 s, so that
-/// what fails early is seen early; afterwards, after half as long as it is late.
+/// second or so in the time that the last ones took, and three times on either side of it; before that, after as long as it
+/// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after half as long as it is
+/// late.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
-    let Some((opens, closes)) = expected.map(Expected::window) else {
+    let Some(expected) = expected else {
         return if elapsed <= 0 {
             FIRST_LOOK
         } else {
             (elapsed / 6).clamp(3, SELDOM)
         };
     };
-    let until = opens - elapsed;
+    let beside = expected.beside();
+    // A second on either side: what was seen after 60 s may have been there after 59.
+    let (from, to) = (i64::from(expected.least) - 1, i64::from(expected.most) + 1);
+    let until = from - beside - elapsed;
     if until > 0 {
         let seldom = elapsed.clamp(15, 45);
         // Not just before it: that look would see nothing that the next does not.
         return if until <= seldom + 10 { until } else { seldom };
     }
-    if elapsed <= closes {
-        return ((closes - opens) / LOOKS_AROUND).clamp(1, SELDOM);
+    if elapsed < from {
+        return (beside / 3).min(from - elapsed).clamp(1, SELDOM);
     }
-    ((elapsed - closes) / 2).clamp(1, SELDOM)
+    if elapsed <= to {
+        return ((to - from) / LOOKS_WITHIN).clamp(1, SELDOM);
+    }
+    if elapsed <= to + beside {
+        return (beside / 3).clamp(1, SELDOM);
+    }
+    ((elapsed - to - beside) / 2).clamp(1, SELDOM)
 }
 
 #[cfg(test)]
@@ -104,15 +113,16 @@ mod tests {
         }
     }
 
-    /// coinbase/odin looks at 105 s for the first time and then every 15 s: ten times in 240 s.
+    /// coinbase/odin looks at 105 s for the first time and then every 15 s: ten times in 240 s, and the last of them may be as
+    /// late.
     #[test]
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 237, 238, 239, 240]
+            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
         );
-        assert_eq!(looks(60, expected(&[60])), [15, 30, 59, 60]);
-        assert_eq!(looks(5, expected(&[5])), [4, 5]);
+        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
+        assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);
     }
 
     #[test]
