@@ -2,7 +2,7 @@
 //! comes back.
 
 /// What went wrong, and the schedule that shows it, made as small as it gets.
-pub const MENDED: [(&str, &str); 28] = [
+pub const MENDED: [(&str, &str); 29] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -114,5 +114,9 @@ pub const MENDED: [(&str, &str); 28] = [
     (
         "the event of an upload comes when the app is removed and another version of it live by hand, and replaces that",
         "remove-in-a-deploy seed=71066008 delay-event:157s@d1/Acquire_Lock#1 upload:good@8435ms redrive:d1@d1/Announce_Rollback#1 throttle@d2/Plan#1.3 start:1@95562ms",
+    ),
+    (
+        "a scheduled action that comes due while Roll Back is still being tried is lost",
+        "morning-is-missed seed=1 outage:s3:20s@d1/Roll_Back#1",
     ),
 ];
