@@ -419,7 +419,7 @@ fn costs(found: &Found) -> String {
         "\nBoots of {} s, a bake of {} s, a drain of {} s; us-east-1, as AWS listed it on 2026-11-26, without the free tier \
          (`tests/bench/src/deploys/prices.rs` names the pages). Auto Scaling, Elastic Load Balancing, SSM's standard parameters \
          and deliveries by SNS to functions cost nothing; logs and what is stored are not counted, nor is the second fleet. \
-         Functions' time is what their calls take at the pace above; `functions` below has what they take besides.\n\n",
+         Functions' time is what their calls take at the pace above, and no more.\n\n",
         growth::BOOT,
         cost::BAKE,
         cost::DRAIN
