@@ -7,12 +7,11 @@ use clap::ValueEnum;
 
 use crate::cloud::Instances;
 use crate::process;
+use crate::simulate::PROFILE;
 use crate::ui::Ui;
 use crate::{compile, test, tools};
 
 const BINARY: &str = "exuvia-bench";
-/// That of what runs deploys in virtual time.
-const PROFILE: &str = "simulation";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

@@ -13,7 +13,8 @@ use crate::ui::{Step, Ui};
 use crate::{compile, process, tools};
 
 const BINARY: &str = "exuvia-simulation";
-const PROFILE: &str = "simulation";
+/// That of what runs deploys in virtual time.
+pub(crate) const PROFILE: &str = "simulation";
 
 #[derive(clap::Args, Debug)]
 #[command(

@@ -10,6 +10,8 @@ mod statistics;
 mod tests;
 mod wording;
 
+pub use wording::grouped;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 

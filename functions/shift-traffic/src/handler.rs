@@ -182,13 +182,11 @@ impl Handler {
         now: Timestamp,
     ) -> Result<(), StepError> {
         let target = &manifest.target;
-        match target.scaling.missed(target.capacity, since, now) {
-            Some(size) => {
-                let place = manifest.place();
-                self.fleets.resize(&place, manifest.release, size).await
-            }
-            None => Ok(()),
+        if let Some(size) = target.scaling.missed(target.capacity, since, now) {
+            let place = manifest.place();
+            self.fleets.resize(&place, manifest.release, size).await?;
         }
+        Ok(())
     }
 
     async fn promise(
@@ -264,7 +262,7 @@ impl Handler {
     }
 
     async fn roll_back(&self, given_up: RollBackInput) -> Result<ShiftTrafficOutput, StepError> {
-        let (place, now) = (&given_up.place, given_up.now);
+        let place = &given_up.place;
         let Some(token) = self.hold_lock(&given_up).await? else {
             return self.leave(&given_up).await;
         };
@@ -303,12 +301,12 @@ impl Handler {
             }
             self.fleets.let_go(place, keeper).await?;
             if !kept.target.scaling.scheduled_actions.is_empty()
-                && let Some(given_up) = given_up.release.filter(|release| *release != keeper)
-                && let Some(planned) = self.ledger.find_manifest(place, given_up).await?
+                && let Some(release) = given_up.release.filter(|release| *release != keeper)
+                && let Some(planned) = self.ledger.find_manifest(place, release).await?
             {
-                // Its actions were held from about then on.
+                // The kept one's actions were held from about then on.
                 let since = planned.created_at;
-                self.catch_up(&kept, since, now).await?;
+                self.catch_up(&kept, since, given_up.now).await?;
             }
             if committed != Some(keeper) {
                 let promise = Live {

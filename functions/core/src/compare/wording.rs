@@ -65,7 +65,7 @@ fn time(seconds: f64) -> String {
 }
 
 /// 11840 as 11,840.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -6,6 +6,8 @@ mod tests;
 
 use std::fmt::Write as _;
 
+use exuvia_core::compare::grouped;
+
 use super::sockets::Event;
 use super::{Found, Life, Lost, Manner, Many, Overhead, Phase, Scenario};
 use crate::page::{Plot, Section};
@@ -371,19 +373,6 @@ fn many(all: &[Many]) -> String {
         for (why, times) in &one.failures {
             let _ = writeln!(text, "- {} at once, {times} times: {why}", one.deploys);
         }
-    }
-    text
-}
-
-/// `12,345`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }
