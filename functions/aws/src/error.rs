@@ -6,8 +6,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use exuvia_core::error::StepError;
 
-/// Error codes by which services say "later", besides any 5xx. Retried by the SDK first, by Step Functions then.
-const LATER: [&str; 14] = [
+/// Error codes by which services say "less", besides 429. Retried by the SDK first, by Step Functions then.
+const LESS: [&str; 7] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -15,6 +15,10 @@ const LATER: [&str; 14] = [
     "TooManyRequestsException",
     "RequestThrottled",
     "SlowDown",
+];
+
+/// Error codes by which services say "later", besides any 5xx. Retried as well.
+const LATER: [&str; 7] = [
     "KMSInternalException",
     // KMS, and S3 of an object, whose key a person has disabled: until it is enabled again.
     "DisabledException",
@@ -55,9 +59,10 @@ where
 {
     let action = action.into();
     let answered = matches!(error, SdkError::ServiceError(_));
-    let later = !answered
-        || code(&error).is_some_and(|code| LATER.contains(&code))
-        || status(&error).is_some_and(|status| status >= 500 || status == 429);
+    let is_one_of = |codes: &[&str]| code(&error).is_some_and(|code| codes.contains(&code));
+    let less = is_one_of(&LESS) || status(&error) == Some(429);
+    let later =
+        !answered || is_one_of(&LATER) || status(&error).is_some_and(|status| status >= 500);
     let problem = match error.as_service_error() {
         Some(service) => match (service.code(), service.message()) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -71,7 +76,9 @@ where
         },
         None => DisplayErrorContext(&error).to_string(),
     };
-    if later {
+    if less {
+        StepError::AwsThrottled { action, problem }
+    } else if later {
         StepError::AwsUnavailable { action, problem }
     } else {
         StepError::AwsRefused { action, problem }

@@ -44,13 +44,13 @@ impl Fleets {
         &self,
         place: &Place,
     ) -> Result<BTreeMap<ReleaseNumber, Option<u32>>, StepError> {
-        let mut standing: BTreeMap<_, _> = self
-            .target_groups(place)
-            .await?
+        let (target_groups, groups) =
+            tokio::try_join!(self.target_groups(place), self.groups_of(place))?;
+        let mut standing: BTreeMap<_, _> = target_groups
             .into_keys()
             .map(|release| (release, None))
             .collect();
-        for group in self.groups_of(place).await? {
+        for group in groups {
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if let Some(fleet) = FleetName::of_name(place, name) {
                 let deleting = group.status().is_some();
@@ -67,17 +67,26 @@ impl Fleets {
         place: &Place,
         release: ReleaseNumber,
     ) -> Result<Observation, StepError> {
-        let name = FleetName::new(place, release);
-        let Some(group) = self.group(&name).await? else {
+        let name = FleetName::new(place, release).to_string();
+        let group = async {
+            let group = group::find(&self.groups, &name).await?;
+            let mut targets = Vec::new();
+            for arn in group
+                .iter()
+                .flat_map(autoscaling::types::AutoScalingGroup::target_group_arns)
+            {
+                targets.extend(self.target_health(arn).await?);
+            }
+            Ok((group, targets))
+        };
+        let activities = group::activities(&self.groups, &name);
+        let ((group, targets), activities) = tokio::try_join!(group, activities)?;
+        let Some(group) = group else {
             return Ok(Observation::default());
         };
-        let mut targets = Vec::new();
-        for arn in group.target_group_arns() {
-            targets.extend(self.target_health(arn).await?);
-        }
         Ok(Observation {
             targets,
-            activities: group::activities(&self.groups, &name.to_string()).await?,
+            activities,
             reports: Vec::new(),
             group: Some(Group {
                 desired: count(group.desired_capacity()),

@@ -63,10 +63,20 @@ impl Handler {
         expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let Context { place, release, .. } = context;
-        let waiting = self
-            .ledger
-            .waiting(place, &context.execution, &self.workflow)
-            .await?;
+        let live_desired = async {
+            match context.live {
+                Some(live) => self.fleets.desired(place, live).await,
+                None => Ok(None),
+            }
+        };
+        let (waiting, manifest, seen, live_desired) = tokio::join!(
+            self.ledger
+                .waiting(place, &context.execution, &self.workflow),
+            self.ledger.manifest(place, *release),
+            self.observe(context),
+            live_desired
+        );
+        let waiting = waiting?;
         let newer = yields_to(
             &context.execution.claim(),
             waiting.as_ref().map(|seen| &seen.found),
@@ -84,11 +94,9 @@ impl Handler {
                 waiting: Vec::new(),
             });
         }
-        let target = self.ledger.manifest(place, *release).await?.target;
-        let mut seen = self.observe(context).await?;
+        let (target, mut seen, live_desired) = (manifest?.target, seen?, live_desired?);
         let mut follows = false;
-        if let (Some(live), Some(group)) = (context.live, &mut seen.group) {
-            let live_desired = self.fleets.desired(place, live).await?;
+        if let Some(group) = &mut seen.group {
             let limits = target.limits(context.now);
             if let Some(grown) = capacity::growth(limits, live_desired, group.desired) {
                 self.fleets.set_desired(place, *release, grown).await?;
@@ -129,15 +137,14 @@ impl Handler {
         (shifted_at, traffic_since): (Timestamp, Timestamp),
         proved: u32,
     ) -> Result<CheckHealthOutput, StepError> {
-        let target = self
-            .ledger
-            .manifest(&context.place, context.release)
-            .await?
-            .target;
+        let (manifest, seen) = tokio::try_join!(
+            self.ledger.manifest(&context.place, context.release),
+            self.observe(context)
+        )?;
+        let target = manifest.target;
         let steps = traffic::steps_beside(context.live, &target.strategy);
         let hold = steps.get(step).map_or(0, |step| step.hold_seconds);
         let ends = shifted_at + SignedDuration::from_secs(hold.into());
-        let seen = self.observe(context).await?;
         let pause = traffic::longest_pause(&steps);
         let mut verdict = health::bake(&seen, proved, context.now, ends, pause);
         if verdict.status != Status::Failed {
@@ -175,11 +182,11 @@ impl Handler {
     }
 
     async fn observe(&self, context: &Context) -> Result<Observation, StepError> {
-        let mut seen = self.fleets.observe(&context.place, context.release).await?;
-        seen.reports = self
-            .ledger
-            .boot_reports(&context.place, context.release)
-            .await?;
+        let (mut seen, reports) = tokio::try_join!(
+            self.fleets.observe(&context.place, context.release),
+            self.ledger.boot_reports(&context.place, context.release)
+        )?;
+        seen.reports = reports;
         Ok(seen)
     }
 }

@@ -128,7 +128,11 @@ pub enum StepError {
         waited_seconds: i64,
         state: String,
     },
-    /// Wait: AWS throttled, failed or could not be reached. Step Functions tries again by itself.
+    /// Wait: AWS is asked for too much at once, by this deploy and others. Step Functions tries again by itself, for half an
+    /// hour.
+    #[error("AWS throttled {action}: {problem}")]
+    AwsThrottled { action: String, problem: String },
+    /// Wait: AWS failed or could not be reached. Step Functions tries again by itself.
     #[error("{action} failed: {problem}")]
     AwsUnavailable { action: String, problem: String },
     /// Look at the permission, quota or parameter that AWS names.
@@ -204,6 +208,7 @@ impl StepError {
             Self::NameTaken { .. } => "NameTaken",
             Self::FleetServing { .. } => "FleetServing",
             Self::StillDraining { .. } => "StillDraining",
+            Self::AwsThrottled { .. } => "AwsThrottled",
             Self::AwsUnavailable { .. } => "AwsUnavailable",
             Self::AwsRefused { .. } => "AwsRefused",
             Self::Unreadable { .. } => "Unreadable",
@@ -220,7 +225,7 @@ impl StepError {
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 31] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -240,6 +245,7 @@ pub const NAMES: [&str; 30] = [
     "NameTaken",
     "FleetServing",
     "StillDraining",
+    "AwsThrottled",
     "AwsUnavailable",
     "AwsRefused",
     "Unreadable",

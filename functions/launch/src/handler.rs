@@ -32,29 +32,43 @@ impl Handler {
             expected,
         } = input;
         let (place, release) = (&context.place, context.release);
-        let target = self.ledger.manifest(place, release).await?.target;
-        self.ledger
-            .check_lock(place, &context.execution, &context.token)
-            .await?;
-        let target_group = self
-            .fleets
-            .create_target_group(place, release, &target)
-            .await?;
-        let live = match context.live {
-            Some(live) => self
-                .fleets
-                .target_group_of(place, live)
-                .await?
-                .map(|arn| (live, arn)),
-            None => None,
+        let live = async {
+            match context.live {
+                Some(live) => {
+                    let arn = self.fleets.target_group_of(place, live).await?;
+                    Ok(arn.map(|arn| (live, arn)))
+                }
+                None => Ok(None),
+            }
         };
-        // Before the first instance is there: a target group that no rule names is never health-checked.
-        self.listeners
-            .admit(place, &target, live, release, target_group.clone())
-            .await?;
-        if let Some(live) = context.live {
-            self.fleets.hold(place, live).await?;
-        }
+        let (manifest, (), live) = tokio::try_join!(
+            self.ledger.manifest(place, release),
+            self.ledger
+                .check_lock(place, &context.execution, &context.token),
+            live
+        )?;
+        let target = manifest.target;
+        let target_group = async {
+            let created = self
+                .fleets
+                .create_target_group(place, release, &target)
+                .await?;
+            // Before the first instance is there: a target group that no rule names is never health-checked.
+            self.listeners
+                .admit(place, &target, live, release, created.clone())
+                .await?;
+            Ok::<_, StepError>(created)
+        };
+        let hold = async {
+            match context.live {
+                Some(live) => self.fleets.hold(place, live).await,
+                None => Ok(()),
+            }
+        };
+        // Both to their ends, even if one fails: nothing is still on its way when Roll Back begins.
+        let (target_group, held) = tokio::join!(target_group, hold);
+        let target_group = target_group?;
+        held?;
         self.fleets
             .create_group(
                 place,

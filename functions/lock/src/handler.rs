@@ -51,11 +51,10 @@ impl Handler {
             execution,
             now,
         } = input;
-        let held = self.ledger.holder(place, execution, &self.workflow).await?;
-        let waiting = self
-            .ledger
-            .waiting(place, execution, &self.workflow)
-            .await?;
+        let (held, waiting) = tokio::try_join!(
+            self.ledger.holder(place, execution, &self.workflow),
+            self.ledger.waiting(place, execution, &self.workflow)
+        )?;
         let decision = decide(
             &execution.claim(),
             *purpose,

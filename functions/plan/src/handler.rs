@@ -55,10 +55,14 @@ impl Handler {
 
     pub async fn handle(&self, input: PlanInput) -> Result<PlanOutput, StepError> {
         let place = input.deploy.place();
-        self.ledger
-            .check_lock(&place, &input.execution, &input.token)
-            .await?;
-        let seen = self.look(&place, &input.deploy).await?;
+        // The lock was had before this step began, so what is read meanwhile is read under it.
+        let (lock, seen) = tokio::join!(
+            self.ledger
+                .check_lock(&place, &input.execution, &input.token),
+            self.look(&place, &input.deploy)
+        );
+        lock?;
+        let seen = seen?;
         if let Some(recovered) = &input.deploy.recovers {
             let release = if input.deploy.removal {
                 None
@@ -143,23 +147,28 @@ impl Handler {
     }
 
     async fn look(&self, place: &Place, deploy: &Deploy) -> Result<Seen, StepError> {
-        let record = self.ledger.live(place).await?.map(|live| live.value);
+        let (live, standing, removed) = tokio::try_join!(
+            self.ledger.live(place),
+            self.fleets.standing(place),
+            self.ledger.removed(place)
+        )?;
+        let record = live.map(|live| live.value);
         let committed = record.as_ref().map(|live| live.release);
         let expected = record.and_then(|live| Expected::of(&live.boots));
-        let standing = self.fleets.standing(place).await?;
-        let removed = self
-            .ledger
-            .removed(place)
-            .await?
-            .map(|removed| removed.value);
+        let removed = removed.map(|removed| removed.value);
         // From the one before the committed on, so that the committed is among them.
         let first = committed.or(removed.as_ref().map(|removed| removed.release));
         let before = first.and_then(|release| ReleaseNumber::try_from(release.get() - 1).ok());
-        let newest = self.ledger.releases_after(place, before).await?;
-        let committed_manifest = match committed {
-            Some(release) => self.ledger.find_manifest(place, release).await?,
-            None => None,
+        let committed_manifest = async {
+            match committed {
+                Some(release) => self.ledger.find_manifest(place, release).await,
+                None => Ok(None),
+            }
         };
+        let (newest, committed_manifest) = tokio::try_join!(
+            self.ledger.releases_after(place, before),
+            committed_manifest
+        )?;
         let listener = match (&committed_manifest, &deploy.target, newest.last()) {
             (Some(manifest), ..) => Some(manifest.target.listener_arn.clone()),
             (None, Some(target), _) => Some(target.listener_arn.clone()),
@@ -210,7 +219,10 @@ impl Handler {
         execution: &str,
     ) -> Result<Option<Manifest>, StepError> {
         for release in seen.newest.iter().rev() {
-            let manifest = self.ledger.manifest(place, *release).await?;
+            let manifest = match &seen.live {
+                Some(live) if live.release == *release => live.clone(),
+                _ => self.ledger.manifest(place, *release).await?,
+            };
             if manifest.execution == execution {
                 return Ok(Some(manifest));
             }

@@ -52,25 +52,48 @@ impl Handler {
 
     async fn shift(&self, context: &Context, step: usize) -> Result<ShiftTrafficOutput, StepError> {
         let Context { place, release, .. } = context;
-        self.ledger
-            .check_lock(place, &context.execution, &context.token)
-            .await?;
-        if step == 0 {
-            let waiting = self
-                .ledger
-                .waiting(place, &context.execution, &self.workflow)
-                .await?;
-            let found = waiting.as_ref().map(|seen| &seen.found);
-            if let Some(newer) = yields_to(&context.execution.claim(), found) {
-                let reason = format!("A newer deploy goes first: {newer}");
-                return Ok(ShiftTrafficOutput::Superseded { reason });
+        let waiting = async {
+            match step {
+                0 => {
+                    self.ledger
+                        .waiting(place, &context.execution, &self.workflow)
+                        .await
+                }
+                _ => Ok(None),
             }
+        };
+        let pointer = async {
+            let manifest = self.ledger.manifest(place, *release).await?;
+            let rule = self.rule_of(&manifest).await;
+            Ok::<_, StepError>((manifest, rule))
+        };
+        let live_desired = async {
+            match context.live {
+                Some(live) => self.fleets.desired(place, live).await,
+                None => Ok(None),
+            }
+        };
+        let (lock, waiting, pointer, seen, reports, live_desired) = tokio::join!(
+            self.ledger
+                .check_lock(place, &context.execution, &context.token),
+            waiting,
+            pointer,
+            self.fleets.observe(place, *release),
+            self.ledger.boot_reports(place, *release),
+            live_desired
+        );
+        lock?;
+        let waiting = waiting?;
+        let found = waiting.as_ref().map(|seen| &seen.found);
+        if let Some(newer) = yields_to(&context.execution.claim(), found) {
+            let reason = format!("A newer deploy goes first: {newer}");
+            return Ok(ShiftTrafficOutput::Superseded { reason });
         }
-        let manifest = self.ledger.manifest(place, *release).await?;
-        let target = &manifest.target;
         // What was true at the last look must be true now: the fleet is healthy, and as large as the live one.
-        let mut seen = self.fleets.observe(place, *release).await?;
-        seen.reports = self.ledger.boot_reports(place, *release).await?;
+        let (mut seen, live_desired) = (seen?, live_desired?);
+        seen.reports = reports?;
+        let (manifest, rule) = pointer?;
+        let target = &manifest.target;
         let verdict = health::ready(&seen);
         let not_ready = |grown, reason| ShiftTrafficOutput::NotReady {
             grown,
@@ -80,10 +103,6 @@ impl Handler {
         if verdict.status != Status::Healthy {
             return Ok(not_ready(false, verdict.reason));
         }
-        let live_desired = match context.live {
-            Some(live) => self.fleets.desired(place, live).await?,
-            None => None,
-        };
         let limits = target.limits(context.now);
         if let Some(grown) = capacity::growth(limits, live_desired, verdict.wanted) {
             self.fleets.set_desired(place, *release, grown).await?;
@@ -98,7 +117,7 @@ impl Handler {
                 problem: format!("traffic step {step} of {}", steps.len()),
             });
         };
-        let rule = self.rule_of(&manifest).await?;
+        let rule = rule?;
         let weights = traffic::weights(context.live, *release, wanted.weight);
         match context.live {
             Some(_) => self.listeners.set_weights(&rule, &weights).await?,

@@ -74,14 +74,25 @@ impl Handler {
             deploy.removal = true;
             return Ok(deploy);
         }
-        let mut target = self.targets.get(&place).await?;
+        let config = async {
+            match source {
+                Source::Release(_) | Source::Renewal(_) => Ok(None),
+                _ => self.newest_config(&place).await,
+            }
+        };
+        let (target, key, config) = tokio::join!(
+            self.targets.get(&place),
+            self.keys.check_enabled(&self.key_arn),
+            config
+        );
+        let mut target = target?;
         if let Some(strategy) = strategy {
             target.strategy = strategy;
         }
         self.check_alarms(&place, &target).await?;
         let architecture = target.architecture;
         deploy.target = Some(target);
-        self.keys.check_enabled(&self.key_arn).await?;
+        key?;
         match source {
             Source::Artifact {
                 key,
@@ -133,7 +144,7 @@ impl Handler {
             }
             Source::Removal | Source::Recovery { .. } => {}
         }
-        deploy.config = self.newest_config(&place).await?;
+        deploy.config = config?;
         if let (true, Purpose::Refresh, Some(config)) =
             (deploy.automatic, deploy.purpose, &deploy.config)
         {
@@ -147,7 +158,7 @@ impl Handler {
     async fn check_alarms(&self, place: &Place, target: &Target) -> Result<(), StepError> {
         match self.metrics.alarms(&target.alarms).await {
             Ok(found) => Ok(target.check_alarms(place, &found)?),
-            Err(StepError::AwsUnavailable { .. }) => Ok(()),
+            Err(StepError::AwsThrottled { .. } | StepError::AwsUnavailable { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

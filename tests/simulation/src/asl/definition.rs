@@ -34,7 +34,7 @@ pub(super) enum State {
         default: String,
     },
     Wait {
-        seconds: Template,
+        until: Until,
         next: String,
     },
     Succeed,
@@ -42,6 +42,12 @@ pub(super) enum State {
         error: Template,
         cause: Template,
     },
+}
+
+/// When a Wait ends.
+pub(super) enum Until {
+    Seconds(Template),
+    Timestamp(Template),
 }
 
 pub(super) struct Task {
@@ -163,10 +169,17 @@ impl State {
             }
             Some("Wait") => {
                 let raw: RawWait = read(fields)?;
-                Ok(State::Wait {
-                    seconds: Template::parse(raw.seconds, Place::Before)?,
-                    next: raw.next,
-                })
+                let until = match (raw.seconds, raw.timestamp) {
+                    (Some(seconds), None) => {
+                        Until::Seconds(Template::parse(seconds, Place::Before)?)
+                    }
+                    (None, Some(timestamp)) => {
+                        Until::Timestamp(Template::parse(timestamp, Place::Before)?)
+                    }
+                    _ => return Err("a Wait has either Seconds or a Timestamp".to_owned()),
+                };
+                let next = raw.next;
+                Ok(State::Wait { until, next })
             }
             Some("Succeed") => read::<RawSucceed>(fields).map(|_| State::Succeed),
             Some("Fail") => {
@@ -409,7 +422,8 @@ struct RawRule {
 struct RawWait {
     #[serde(rename = "Comment")]
     _comment: Option<String>,
-    seconds: Value,
+    seconds: Option<Value>,
+    timestamp: Option<Value>,
     next: String,
 }
 

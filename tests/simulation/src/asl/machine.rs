@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::definition::{Definition, State, Task};
+use super::definition::{Definition, State, Task, Until};
 use super::expression::Scope;
 use super::template::{Evaluation, Template};
 use super::{Ending, Event, Execution, Failure, Host, Kind, ParseError, Position, Variables};
@@ -116,9 +116,8 @@ impl Machine {
             } = match state {
                 State::Task(task) => visit.task(task).await?,
                 State::Choice { rules, default } => Exit::to(visit.choose(rules, default)?),
-                State::Wait { seconds, next } => {
-                    let seconds = visit.seconds(seconds)?;
-                    host.sleep(Duration::from_secs(seconds)).await;
+                State::Wait { until, next } => {
+                    host.sleep(visit.pause(until)?).await;
                     Exit::to(next)
                 }
                 State::Succeed => Exit::default(),
@@ -230,15 +229,25 @@ impl<H: Host> Visit<'_, H> {
         Ok(default)
     }
 
-    fn seconds(&self, seconds: &Template) -> Attempt<u64> {
-        // Source: https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html.
+    /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html>. A timestamp that has passed is not
+    /// waited for.
+    fn pause(&self, until: &Until) -> Attempt<Duration> {
         let whole = |value: &Value| value.as_u64().filter(|seconds| *seconds <= 99_999_999);
-        self.evaluated(seconds.evaluate_as(
-            "Seconds",
-            &self.scope(),
-            "whole seconds from 0 to 99999999",
-            whole,
-        ))
+        let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
+        let scope = self.scope();
+        match until {
+            Until::Seconds(seconds) => {
+                let what = "whole seconds from 0 to 99999999";
+                let seconds = seconds.evaluate_as("Seconds", &scope, what, whole);
+                self.evaluated(seconds).map(Duration::from_secs)
+            }
+            Until::Timestamp(timestamp) => {
+                let what = "an ISO 8601 timestamp";
+                let until = timestamp.evaluate_as("Timestamp", &scope, what, time);
+                let left = self.evaluated(until)?.duration_since(self.host.now());
+                Ok(Duration::try_from(left).unwrap_or_default())
+            }
+        }
     }
 
     fn fail(&self, error: &Template, cause: &Template) -> Attempt<Failure> {

@@ -68,8 +68,14 @@ fn what_is_not_understood_of_a_machine_is_refused() {
         (state(json!({"Type": "Succeed", "Output": 1})), "Output"),
         (state(json!({"Type": "Fail", "Error": "E"})), "Cause"),
         (
-            state(json!({"Type": "Wait", "Timestamp": "2026-11-21T10:00:00Z", "Next": "Done"})),
-            "Timestamp",
+            state(json!({"Type": "Wait", "TimestampPath": "$.at", "Next": "Done"})),
+            "TimestampPath",
+        ),
+        (
+            state(
+                json!({"Type": "Wait", "Seconds": 1, "Timestamp": "2026-11-21T10:00:00Z", "Next": "Done"}),
+            ),
+            "either Seconds or a Timestamp",
         ),
         (
             state(json!({"Type": "Wait", "Seconds": 1, "Next": "Nowhere"})),

@@ -157,6 +157,7 @@ async fn a_field_takes_only_values_of_its_type() {
         json!({"Type": "Choice", "Choices": rules, "Default": "Done"})
     };
     let wait = |seconds| json!({"Type": "Wait", "Seconds": seconds, "Next": "Done"});
+    let until = |timestamp: &str| json!({"Type": "Wait", "Timestamp": timestamp, "Next": "Done"});
     let fail = |cause: &str| json!({"Type": "Fail", "Error": "E", "Cause": cause});
     let cases = [
         (
@@ -178,6 +179,14 @@ async fn a_field_takes_only_values_of_its_type() {
         (
             wait(json!("{% 100000000 %}")),
             "evaluation failed S Seconds States.QueryEvaluationError",
+        ),
+        (
+            until("tomorrow"),
+            "evaluation failed S Timestamp States.QueryEvaluationError",
+        ),
+        (
+            until("{% 7 %}"),
+            "evaluation failed S Timestamp States.QueryEvaluationError",
         ),
         (
             wait(json!("{% '1' %}")),
