@@ -2,6 +2,8 @@
 
 mod judge;
 
+use std::time::Duration;
+
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::workflow::Workflow;
@@ -14,6 +16,11 @@ use exuvia_core::step::{CheckHealthInput, CheckHealthOutput, CheckStatus, Contex
 use exuvia_core::{capacity, traffic};
 use jiff::{SignedDuration, Timestamp};
 use judge::{Held, Judge};
+use tokio::time::{Instant, sleep_until};
+
+/// How long a step goes on looking where the next look is near: waiting here for 15 s costs what a transition does, and a look
+/// of its own takes three. After it the function's time-out (30 s) leaves a last look as long again.
+const LOOKING: Duration = Duration::from_secs(15);
 
 pub struct Handler {
     ledger: Ledger,
@@ -37,11 +44,12 @@ impl Handler {
             CheckHealthInput::Boot {
                 context,
                 launched_at,
+                healthy,
                 healthy_since,
                 expected,
             } => {
-                let so_far = (launched_at, healthy_since);
-                self.boot(&context, so_far, expected).await
+                let so_far = (healthy.unwrap_or(0), healthy_since);
+                self.look_on(context, launched_at, so_far, expected).await
             }
             CheckHealthInput::Bake {
                 context,
@@ -53,6 +61,34 @@ impl Handler {
                 let shifts = (shifted_at, traffic_since.unwrap_or(shifted_at));
                 self.bake(&context, step, shifts, proved).await
             }
+        }
+    }
+
+    /// Looks, and again for as long as the next look is near and there is nothing new to tell.
+    async fn look_on(
+        &self,
+        mut context: Context,
+        launched_at: Timestamp,
+        (mut healthy, mut healthy_since): (u32, Option<Timestamp>),
+        expected: Option<Expected>,
+    ) -> Result<CheckHealthOutput, StepError> {
+        let (began, first) = (Instant::now(), context.now);
+        loop {
+            let passed = began.elapsed();
+            context.now = first + SignedDuration::try_from(passed).unwrap_or_default();
+            let so_far = (launched_at, healthy_since);
+            let mut seen = self.boot(&context, so_far, expected).await?;
+            let next = passed + Duration::from_secs(seen.wait_seconds.into());
+            let are_first = healthy == 0 && seen.healthy > 0 && seen.healthy < seen.wanted;
+            let is_news = seen.grown || are_first;
+            if seen.status != CheckStatus::Pending || is_news || next > LOOKING {
+                // It is waited from the step's beginning on.
+                seen.wait_seconds += u32::try_from(passed.as_secs()).unwrap_or(0);
+                return Ok(seen);
+            }
+            sleep_until(began + next).await;
+            healthy = seen.healthy;
+            healthy_since = seen.healthy_since;
         }
     }
 

@@ -1,7 +1,8 @@
 //! When a new fleet is likely to be healthy, learnt from the releases before, and so when to look.
 //!
-//! A look costs three transitions and some calls, and an execution's history holds 25,000 events. So it is looked often
-//! where something is likely to be seen, and seldom elsewhere.
+//! A look costs some calls, and three transitions if it is not just after another (Check Health goes on looking where the next
+//! look is near); an execution's history holds 25,000 events. So it is looked often where something is likely to be seen, and
+//! seldom elsewhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,10 @@ use serde::{Deserialize, Serialize};
 const REMEMBERED: usize = 5;
 
 /// Looks in the time that the last boots took, unless that is wider than this many times [`SELDOM`].
-const LOOKS_WITHIN: i64 = 8;
+const LOOKS_WITHIN: i64 = 12;
+
+/// Looks on either side of it.
+const LOOKS_BESIDE: i64 = 5;
 
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
@@ -52,7 +56,7 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 /// Seconds until the next look, `elapsed` after the launch.
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
-/// second or so in the time that the last ones took, and three times on either side of it; before that, after as long as it
+/// second or so in the time that the last ones took, and five times on either side of it; before that, after as long as it
 /// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after half as long as it is
 /// late.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
@@ -73,13 +77,13 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
         return if until <= seldom + 10 { until } else { seldom };
     }
     if elapsed < from {
-        return (beside / 3).min(from - elapsed).clamp(1, SELDOM);
+        return (beside / LOOKS_BESIDE).min(from - elapsed).clamp(1, SELDOM);
     }
     if elapsed <= to {
         return ((to - from) / LOOKS_WITHIN).clamp(1, SELDOM);
     }
     if elapsed <= to + beside {
-        return (beside / 3).clamp(1, SELDOM);
+        return (beside / LOOKS_BESIDE).clamp(1, SELDOM);
     }
     ((elapsed - to - beside) / 2).clamp(1, SELDOM)
 }
@@ -114,12 +118,12 @@ mod tests {
     }
 
     /// coinbase/odin looks at 105 s for the first time and then every 15 s: ten times in 240 s, and the last of them may be as
-    /// late.
+    /// late. Here those from 226 s on are one step.
     #[test]
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
+            [15, 30, 60, 105, 150, 195, 226, 228, 230, 232, 234, 236, 238, 239, 240]
         );
         assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);

@@ -255,6 +255,9 @@ pub enum CheckHealthInput {
         #[serde(flatten)]
         context: Context,
         launched_at: Timestamp,
+        /// How many instances were healthy at the last look.
+        #[serde(default)]
+        healthy: Option<u32>,
         healthy_since: Option<Timestamp>,
         /// As of [`LaunchInput`].
         #[serde(default)]

@@ -19,13 +19,16 @@ pub struct Handler {
     listeners: Listeners,
 }
 
+/// From the end of the deregistration delay until an instance is gone, in seconds, as a rule.
+const TERMINATION: i64 = 30;
+
 /// Seconds to the next look. A target that is deregistered is told as draining for the whole delay, with or without
 /// requests in flight, so there is little to see before:
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay>.
 fn pause(waited: i64, drain: i64) -> u32 {
     let rest = drain - waited;
     let pause = if rest > 0 {
-        rest.max(10)
+        rest + TERMINATION
     } else {
         (-rest / 6).clamp(10, 30)
     };
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_drain_of_five_minutes_takes_few_looks() {
-        for (drain, seconds, looks) in [(300, 330, 4), (0, 30, 3), (30, 60, 4), (3_600, 3_660, 7)] {
+        for (drain, seconds, looks) in [(300, 330, 1), (0, 30, 3), (30, 60, 1), (3_600, 3_660, 3)] {
             let (mut waited, mut looked) = (0, 0);
             while waited < seconds {
                 waited += i64::from(pause(waited, drain));

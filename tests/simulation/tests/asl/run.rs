@@ -61,6 +61,22 @@ async fn the_history_is_that_of_step_functions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_ends_at_its_timestamp() {
+    let timestamp = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 1000 * $states.input.after) %}";
+    let states = json!({
+        "Rest": {"Type": "Wait", "Timestamp": timestamp, "Next": "Done"},
+    });
+    for (after, seconds) in [(7.0, 7.0), (0.25, 0.25), (-3.0, 0.0)] {
+        let host = Scripted::new([]);
+        let ending = host
+            .run(&machine("Rest", states.clone()), json!({"after": after}))
+            .await;
+        assert!(matches!(ending, Ending::Succeeded { .. }), "{ending:?}");
+        assert!((host.seconds() - seconds).abs() < 0.002, "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_context_tells_where_the_execution_is() {
     let payload = json!({
         "execution": "{% $states.context.Execution %}",
