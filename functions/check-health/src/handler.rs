@@ -49,7 +49,7 @@ impl Handler {
                 expected,
             } => {
                 let so_far = (healthy.unwrap_or(0), healthy_since);
-                self.look_on(context, launched_at, so_far, expected).await
+                Box::pin(self.look_on(context, launched_at, so_far, expected)).await
             }
             CheckHealthInput::Bake {
                 context,
@@ -59,7 +59,7 @@ impl Handler {
                 proved,
             } => {
                 let shifts = (shifted_at, traffic_since.unwrap_or(shifted_at));
-                self.bake(&context, step, shifts, proved).await
+                Box::pin(self.bake(&context, step, shifts, proved)).await
             }
         }
     }
@@ -77,7 +77,7 @@ impl Handler {
             let passed = began.elapsed();
             context.now = first + SignedDuration::try_from(passed).unwrap_or_default();
             let so_far = (launched_at, healthy_since);
-            let mut seen = self.boot(&context, so_far, expected).await?;
+            let mut seen = Box::pin(self.boot(&context, so_far, expected)).await?;
             let next = passed + Duration::from_secs(seen.wait_seconds.into());
             let are_first = healthy == 0 && seen.healthy > 0 && seen.healthy < seen.wanted;
             let is_news = seen.grown || are_first;

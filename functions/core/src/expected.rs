@@ -123,7 +123,9 @@ mod tests {
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 226, 228, 230, 232, 234, 236, 238, 239, 240]
+            [
+                15, 30, 60, 105, 150, 195, 226, 228, 230, 232, 234, 236, 238, 239, 240
+            ]
         );
         assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);

@@ -48,7 +48,7 @@ impl Handler {
             live
         )?;
         let target = manifest.target;
-        let target_group = async {
+        let admitted = async {
             let created = self
                 .fleets
                 .create_target_group(place, release, &target)
@@ -59,16 +59,15 @@ impl Handler {
                 .await?;
             Ok::<_, StepError>(created)
         };
-        let hold = async {
+        let holding = async {
             match context.live {
                 Some(live) => self.fleets.hold(place, live).await,
                 None => Ok(()),
             }
         };
         // Both to their ends, even if one fails: nothing is still on its way when Roll Back begins.
-        let (target_group, held) = tokio::join!(target_group, hold);
-        let target_group = target_group?;
-        held?;
+        let (admitted, holding) = tokio::join!(admitted, holding);
+        let (target_group, ()) = (admitted?, holding?);
         self.fleets
             .create_group(
                 place,

@@ -33,7 +33,7 @@ impl Handler {
 
     pub async fn handle(&self, input: LockInput) -> Result<LockOutput, StepError> {
         for _ in 0..TRIES {
-            if let Some(output) = self.attempt(&input).await? {
+            if let Some(output) = Box::pin(self.attempt(&input)).await? {
                 return Ok(output);
             }
         }

@@ -40,7 +40,9 @@ impl Handler {
 
     pub async fn handle(&self, input: ShiftTrafficInput) -> Result<ShiftTrafficOutput, StepError> {
         match input {
-            ShiftTrafficInput::Shift { context, step } => self.shift(&context, step).await,
+            ShiftTrafficInput::Shift { context, step } => {
+                Box::pin(self.shift(&context, step)).await
+            }
             ShiftTrafficInput::Commit {
                 context,
                 boot_seconds,

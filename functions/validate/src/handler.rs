@@ -10,7 +10,8 @@ use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
-use exuvia_core::name::{Place, Version};
+use exuvia_core::manifest::Manifest;
+use exuvia_core::name::{Place, ReleaseNumber, Version};
 use exuvia_core::request::{InvalidRequest, Request, Source, UploadName};
 use exuvia_core::step::{Deploy, Execution, Recovered, ValidateInput};
 use exuvia_core::target::Target;
@@ -74,16 +75,10 @@ impl Handler {
             deploy.removal = true;
             return Ok(deploy);
         }
-        let config = async {
-            match source {
-                Source::Release(_) | Source::Renewal(_) => Ok(None),
-                _ => self.newest_config(&place).await,
-            }
-        };
         let (target, key, config) = tokio::join!(
             self.targets.get(&place),
             self.keys.check_enabled(&self.key_arn),
-            config
+            self.newest_config(&place, &source)
         );
         let mut target = target?;
         if let Some(strategy) = strategy {
@@ -120,15 +115,7 @@ impl Handler {
                 deploy.version = Some(version);
             }
             Source::Release(release) => {
-                // One without a signature is taken at a person's word: it may be older than signatures are.
-                let (manifest, _) = self
-                    .ledger
-                    .verified_manifest(&place, release, &self.signing_key)
-                    .await?;
-                self.artifacts.check_present(&manifest.artifact).await?;
-                if let Some(config) = &manifest.config {
-                    self.artifacts.check_present(config).await?;
-                }
+                let manifest = self.released(&place, release).await?;
                 deploy.artifact = Some(manifest.artifact);
                 deploy.version = Some(manifest.version);
                 deploy.config = manifest.config;
@@ -163,6 +150,20 @@ impl Handler {
         }
     }
 
+    /// The manifest of a release, all of which is still there.
+    async fn released(&self, place: &Place, release: ReleaseNumber) -> Result<Manifest, StepError> {
+        // One without a signature is taken at a person's word: it may be older than signatures are.
+        let (manifest, _) = self
+            .ledger
+            .verified_manifest(place, release, &self.signing_key)
+            .await?;
+        self.artifacts.check_present(&manifest.artifact).await?;
+        if let Some(config) = &manifest.config {
+            self.artifacts.check_present(config).await?;
+        }
+        Ok(manifest)
+    }
+
     /// The newest object of a version, whichever of the endings it was uploaded with.
     async fn newest(&self, place: &Place, version: &Version) -> Result<Object, StepError> {
         let mut newest: Option<Object> = None;
@@ -183,7 +184,15 @@ impl Handler {
         })
     }
 
-    async fn newest_config(&self, place: &Place) -> Result<Option<Pinned>, StepError> {
+    /// `None` for what is deployed with the settings of a release.
+    async fn newest_config(
+        &self,
+        place: &Place,
+        source: &Source,
+    ) -> Result<Option<Pinned>, StepError> {
+        if matches!(source, Source::Release(_) | Source::Renewal(_)) {
+            return Ok(None);
+        }
         match self.artifacts.find(&config_key(place), None).await? {
             Some(object) => Ok(Some(self.artifacts.read_config(&object).await?)),
             None => Ok(None),

@@ -19,10 +19,12 @@ fn a_deploy_takes_as_many_calls_and_transitions_for_ten_instances_as_for_one() {
     let most = one.deploy.most_carried.max(ten.deploy.most_carried);
     assert!((500..16_384).contains(&most), "{most}");
     // A boot of four minutes.
-    let looks = one.deploy.entered("Check Health");
-    assert!((2..=30).contains(&looks), "{looks}");
-    let outside_of_looks = one.deploy.transitions() - 3 * looks;
-    assert!(outside_of_looks <= 45, "{outside_of_looks}");
+    let polls = one.deploy.entered("Check Health");
+    assert!((2..=8).contains(&polls), "{polls}");
+    let transitions = one.deploy.transitions_without_bake();
+    let odin = peers::odin_transitions(growth::BOOT.into(), cost::DRAIN);
+    assert!(transitions * 10 <= odin * 6, "{transitions} of {odin}");
+    assert!(one.deploy.transitions() <= transitions + 12);
 }
 
 #[test]
@@ -38,7 +40,8 @@ fn a_deploy_is_measured_from_its_upload_to_its_traffic() {
             );
             assert!((deploy.hold - 10.0).abs() < 1e-9, "{deploy:?}");
             assert!(deploy.before > 0.5 && deploy.after > 0.0, "{deploy:?}");
-            assert!(deploy.polls >= 2, "{deploy:?}");
+            assert!((2..=12).contains(&deploy.polls), "{deploy:?}");
+            assert!((deploy.polls..=40).contains(&deploy.looks), "{deploy:?}");
             assert!(peers::odin(deploy.boot).traffic >= deploy.boot);
         }
     }
@@ -76,7 +79,7 @@ fn a_deploy_costs_less_than_half_a_cent() {
     ] {
         assert!(named(counted).count > 0.0, "{counted}");
     }
-    assert!(named("state transitions").count <= 160.0);
+    assert!(named("state transitions").count <= 115.0);
     let odin = cost::odin(bill.boot);
     assert!(odin[0].count >= 70.0);
 }

@@ -33,6 +33,12 @@ impl Counted {
         self.states.values().sum::<u32>() + self.retries
     }
 
+    /// Those of a deploy that does not look how its release does once it has the traffic.
+    pub fn transitions_without_bake(&self) -> u32 {
+        let baking = ["Bake", "Evaluate", "Evaluated?"].map(|state| self.entered(state));
+        self.transitions() - baking.iter().sum::<u32>()
+    }
+
     pub fn all_calls(&self) -> u32 {
         self.calls.values().sum()
     }

@@ -30,6 +30,8 @@ pub struct Deploy {
     pub after: f64,
     /// How often it was asked whether they are healthy.
     pub polls: u32,
+    /// How often the load balancer was asked in them for the health of the targets.
+    pub looks: u32,
 }
 
 impl Deploy {
@@ -99,11 +101,17 @@ fn read(outcome: &Outcome) -> anyhow::Result<Deploy> {
         .path
         .iter()
         .filter(|state| *state == "Check Health");
+    let looks = outcome.seen.calls.iter().filter(|call| {
+        call.visit.who == execution.who
+            && call.visit.state == "Check Health"
+            && call.operation == "DescribeTargetHealth"
+    });
     Ok(Deploy {
         before: lab::seconds(uploaded, fleet.created),
         boot: lab::seconds(fleet.created, healthy),
         hold,
         after: lab::seconds(healthy, *all) - hold,
         polls: u32::try_from(polls.count())?,
+        looks: u32::try_from(looks.count())?,
     })
 }
