@@ -16,8 +16,8 @@ use exuvia_simulation::slack;
 /// Schedules in which something is called that is not called in a scenario as it is, nor in what was mended.
 const FURTHER: [&str; 11] = [
     "replace seed=1 scale:+1@d1/Announce_Start#1",
-    "replace seed=1 pause:6s@d1/Shift_Traffic#1.1 scale:+1@d1/Shift_Traffic#1",
-    "replace seed=1 pause:6s@d1/Shift_Traffic#1.1 upload:good@d1/Shift_Traffic#1",
+    "replace seed=1 pause:6s@d1/Shift_Traffic#1.7 scale:+1@d1/Shift_Traffic#1",
+    "replace seed=1 pause:6s@d1/Shift_Traffic#1.2 upload:good@d1/Shift_Traffic#1",
     "replace seed=1 priority:11@0s",
     "rollback-in-bake seed=1 delete-rule@d1/Bake#1",
     "rollback-at-boot seed=1 kill-after@d1/Roll_Back#1.13",
