@@ -99,6 +99,7 @@ impl Fleets {
                             .lifecycle_state()
                             .map(|state| state.as_str().to_owned())
                             .unwrap_or_default(),
+                        zone: instance.availability_zone().unwrap_or_default().to_owned(),
                     })
                     .collect(),
             }),

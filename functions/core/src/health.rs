@@ -5,6 +5,8 @@
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>. A fleet
 //! is healthy when all that was asked for has been in service and healthy, without a break, for a hold time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,8 @@ pub struct Instance {
     pub id: String,
     /// Auto Scaling's life cycle state, such as `InService`.
     pub lifecycle: String,
+    /// The availability zone that it is in.
+    pub zone: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,10 +247,12 @@ fn failure(seen: &Observation, wanted: u32, elapsed: i64) -> Option<String> {
         .iter()
         .find(|activity| activity.status == "Failed")
     {
+        let message = failed.message.as_deref();
         return Some(format!(
-            "Auto Scaling failed: {}: {}",
+            "Auto Scaling failed: {}: {}{}",
             failed.description,
-            failed.message.as_deref().unwrap_or("it gave no reason")
+            message.unwrap_or("it gave no reason"),
+            message.map_or("", remedy)
         ));
     }
     let launches = seen
@@ -279,6 +285,52 @@ fn failure(seen: &Observation, wanted: u32, elapsed: i64) -> Option<String> {
             target.description.as_deref().unwrap_or("Target.NotInUse")
         )
     })
+}
+
+/// What to do about a failed launch, by what EC2 says of it: capacity, a quota, a permission, the launch template. The messages
+/// are those of <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-instancelaunchfailure.html> and
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-capacity.html>, the codes EC2's:
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>.
+fn remedy(message: &str) -> &'static str {
+    const REMEDIES: [(&[&str], &str); 4] = [
+        (
+            &[
+                "do not have sufficient",
+                "InsufficientInstanceCapacity",
+                "no Spot capacity",
+            ],
+            ". EC2 has no capacity for it: give the app more instance types (MixedInstanceTypes) or zones (Subnets), or deploy again later",
+        ),
+        (
+            &[
+                "LimitExceeded",
+                "vCPU limit",
+                "quota",
+                "more instances than",
+            ],
+            ". A quota of the account is used up: ask for a higher one in Service Quotas, or end what is not needed",
+        ),
+        (
+            &[
+                "not authorized",
+                "UnauthorizedOperation",
+                "AccessDenied",
+                "Client.InternalError",
+            ],
+            ". A permission is missing: of the service-linked role of Auto Scaling, as for the key of an encrypted disk (DiskKeyArn), or for the instance profile",
+        ),
+        (
+            &[
+                "launch template",
+                "does not exist",
+                "not supported",
+                "Invalid",
+            ],
+            ". Its launch template asks for what EC2 does not have: look at AmiId, InstanceType, Subnets and SecurityGroups of the app's stack",
+        ),
+    ];
+    let says = |words: &&(&[&str], &str)| words.0.iter().any(|word| message.contains(word));
+    REMEDIES.iter().find(says).map_or("", |(_, remedy)| remedy)
 }
 
 /// An instance that is not healthy yet.
@@ -318,21 +370,43 @@ pub fn waiting(seen: &Observation) -> Vec<Waiting> {
 }
 
 /// Instances in service whose target is healthy.
-fn healthy_count(seen: &Observation) -> u32 {
-    let in_service = seen.group.iter().flat_map(|group| &group.instances);
-    let healthy = in_service
-        .filter(|instance| instance.lifecycle == "InService")
-        .filter(|instance| {
-            seen.targets
-                .iter()
-                .any(|target| target.id == instance.id && target.state == "healthy")
-        })
-        .count();
-    u32::try_from(healthy).unwrap_or(u32::MAX)
+fn healthy(seen: &Observation) -> impl Iterator<Item = &Instance> {
+    let instances = seen.group.iter().flat_map(|group| &group.instances);
+    instances.filter(|instance| {
+        let mut targets = seen.targets.iter();
+        instance.lifecycle == "InService"
+            && targets.any(|target| target.id == instance.id && target.state == "healthy")
+    })
 }
 
-/// Why those that are not healthy are not, by the first three of them.
+fn healthy_count(seen: &Observation) -> u32 {
+    u32::try_from(healthy(seen).count()).unwrap_or(u32::MAX)
+}
+
+/// The zones that have two instances or more and none that is healthy, where others have healthy ones: then it is the zone that
+/// is to be looked at.
+fn dark_zones(seen: &Observation) -> Option<String> {
+    let lit: BTreeSet<&str> = healthy(seen)
+        .map(|instance| instance.zone.as_str())
+        .collect();
+    let mut dark: BTreeMap<&str, usize> = BTreeMap::new();
+    for instance in seen.group.iter().flat_map(|group| &group.instances) {
+        if !lit.contains(instance.zone.as_str()) {
+            *dark.entry(&instance.zone).or_default() += 1;
+        }
+    }
+    dark.retain(|_, instances| *instances > 1);
+    let zones: Vec<&str> = dark.into_keys().collect();
+    (!lit.is_empty() && !zones.is_empty()).then(|| zones.join(" and "))
+}
+
+/// Why those that are not healthy are not, by their zones and by the first three of them.
 fn unwell(seen: &Observation) -> String {
+    let zones = dark_zones(seen).map_or_else(String::new, |zones| format!("; none in {zones}"));
+    format!("{zones}{}", first_unwell(seen))
+}
+
+fn first_unwell(seen: &Observation) -> String {
     let mut reasons: Vec<String> = seen
         .targets
         .iter()
@@ -396,6 +470,7 @@ mod tests {
                     .map(|n| Instance {
                         id: id(n),
                         lifecycle: "InService".into(),
+                        zone: format!("us-east-1{}", ["a", "b"][n % 2]),
                     })
                     .collect(),
             }),
@@ -476,6 +551,62 @@ mod tests {
         );
         assert_eq!(waiting(&fleet(&["initial"; 1000])).len(), MOST_WAITING);
         assert_eq!(waiting(&fleet(&["healthy", "healthy"])), []);
+    }
+
+    #[test]
+    fn a_zone_without_a_healthy_instance_is_told() {
+        let reason = |states: &[&str]| boot(&fleet(states), PLAN, None, at(30)).reason;
+        let told = reason(&["healthy", "unhealthy", "unhealthy", "unhealthy"]);
+        assert!(
+            told.starts_with("1 of 4 instances are healthy; none in us-east-1b; i-1 is"),
+            "{told}"
+        );
+        // All zones alike, or a single instance of it: then it need not be the zone.
+        for states in [
+            &["initial"; 4][..],
+            &["healthy", "healthy", "initial", "initial"],
+            &["unhealthy", "healthy"],
+        ] {
+            assert!(!reason(states).contains("none in"), "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_launch_is_told_with_what_to_do_about_it() {
+        for (message, remedy) in [
+            (
+                "We currently do not have sufficient t4g.small capacity in the Availability Zone",
+                "MixedInstanceTypes",
+            ),
+            (
+                "We currently do not have sufficient capacity",
+                "MixedInstanceTypes",
+            ),
+            (
+                "Could not launch On-Demand Instances. InsufficientInstanceCapacity - We currently",
+                "MixedInstanceTypes",
+            ),
+            (
+                "Could not launch On-Demand Instances. VcpuLimitExceeded - You have requested more vCPU capacity than your current vCPU limit of 32",
+                "Service Quotas",
+            ),
+            (
+                "You are not authorized to use launch template: lt-1",
+                "A permission",
+            ),
+            ("Client.InternalError: Client error on launch", "DiskKeyArn"),
+            ("The image id 'ami-1' does not exist", "AmiId"),
+            ("Something new", ""),
+        ] {
+            let mut seen = fleet(&[]);
+            seen.activities.push(launch("Failed", Some(message)));
+            let reason = boot(&seen, PLAN, None, at(5)).reason;
+            assert!(
+                reason.contains(message) && reason.contains(remedy),
+                "{reason}"
+            );
+            assert_eq!(remedy.is_empty(), reason.ends_with(message), "{reason}");
+        }
     }
 
     #[test]
