@@ -53,6 +53,10 @@ def trust_loopback(app, iam_evaluator):
     app.pin_request_origin = lambda address, _: inner(address, True)
 
 
+# The state machine whose task waits for a token, by the token.
+WAITING = {}
+
+
 def complete_requests(iam_actions):
     """What IAM is told of a request and ministack leaves out."""
     for name in ("request_tag_context", "extract_resource_arn"):
@@ -70,8 +74,11 @@ def complete_requests(iam_actions):
         return found
 
     def arn(service, method, path, headers, body, *more):
-        """With the stream's name: a policy that names a log group as CloudFormation does (`Arn`) ends in `:*`."""
+        """With the stream's name: a policy that names a log group as CloudFormation does (`Arn`) ends in `:*`. A task's
+        answer is about its state machine."""
         found = arn_of(service, method, path, headers, body, *more)
+        if service == "states" and found == "*":
+            return WAITING.get(json.loads(body or b"{}").get("taskToken"), found)
         stream = json.loads(body or b"{}").get("logStreamName") if service == "logs" else None
         return f"{found}:log-stream:{stream}" if stream else found
 

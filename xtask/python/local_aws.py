@@ -11,6 +11,10 @@ are compared with the starts of executions, and that of CloudWatch, whose minute
 When an alarm's state last became another is told by its StateTransitionedTimestamp; ministack has it of composite alarms only.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html
 
+A task that waits for its token (waitForTaskToken) has its time on the cloud's clock as well, by an expression if it is one,
+and fails if its function does. ministack takes numbers alone, of real seconds, and lets such a failure pass.
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
+
 An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -70,6 +74,7 @@ def main():
         return epoch + (time.time() - epoch) * speed
 
     run_on_cloud_time(stepfunctions, s3, seconds)
+    wait_for_tokens(stepfunctions, speed, authority.WAITING)
     watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
     queue_functions(lambda_svc)
@@ -114,6 +119,38 @@ def run_on_cloud_time(stepfunctions, s3, seconds):
 
     stepfunctions.now_iso = s3.now_iso = now_iso
     stepfunctions.datetime = CloudDatetime
+
+
+def wait_for_tokens(stepfunctions, speed, waiting):
+    execute = stepfunctions._execute_task
+    code, used = execute.__code__, ("_invoke_with_callback", "_invoke_resource")
+    if not all(name in code.co_names for name in used) or not hasattr(stepfunctions, "_apply_jsonata_template"):
+        sys.exit(f"ministack {VERSION} is not as expected: stepfunctions._execute_task does not use {used}")
+    current = threading.local()
+
+    def execute_task(state, raw_input, execution, context):
+        if state.get("Resource", "").endswith(".waitForTaskToken"):
+            time = stepfunctions._apply_jsonata_template(state["TimeoutSeconds"], raw_input, context)
+            state = {**state, "TimeoutSeconds": time / speed}
+            current.machine = execution["stateMachineArn"]
+        return execute(state, raw_input, execution, context)
+
+    def invoke_with_callback(resource, arguments, token, state):
+        task = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
+        stepfunctions._task_tokens[token] = task
+        waiting[token] = current.machine
+        try:
+            stepfunctions._invoke_resource(resource.removesuffix(".waitForTaskToken"), arguments)
+            if not task["event"].wait(state["TimeoutSeconds"]):
+                raise stepfunctions._ExecutionError("States.Timeout", "")
+        finally:
+            stepfunctions._task_tokens.pop(token, None)
+        if task["error"]:
+            raise stepfunctions._ExecutionError(task["error"]["Error"], task["error"]["Cause"])
+        return json.loads(task["result"])
+
+    stepfunctions._execute_task = execute_task
+    stepfunctions._invoke_with_callback = invoke_with_callback
 
 
 def watch_on_cloud_time(cloudwatch, seconds):

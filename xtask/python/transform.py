@@ -37,7 +37,13 @@ def expand(template, folder):
     for resource in expanded["Resources"].values():
         if resource["Type"] == "AWS::StepFunctions::StateMachine":
             text = resource["Properties"].pop("DefinitionString")
-            resource["Properties"]["Definition"] = json.loads("".join(text["Fn::Join"][1]))
+            definition = json.loads("".join(text["Fn::Join"][1]))
+            # cfn-lint 1.58 knows numbers alone; Step Functions takes an expression as well:
+            # https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
+            for state in definition["States"].values():
+                if isinstance(state.get("TimeoutSeconds"), str):
+                    state["TimeoutSeconds"] = 60
+            resource["Properties"]["Definition"] = definition
     return expanded
 
 

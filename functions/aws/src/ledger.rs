@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
+use exuvia_core::approval::Asked;
 use exuvia_core::build::{self, BuildId, Order, Report};
 use exuvia_core::error::StepError;
 use exuvia_core::manifest::{self, BootReport, Live, Manifest, Recovery};
@@ -199,6 +200,17 @@ impl Ledger {
             }),
             None => Err(changed(format!("PutObject {key}"))),
         }
+    }
+
+    /// The deploy that asked for approval last.
+    pub async fn asked(&self, place: &Place) -> Result<Option<Asked>, StepError> {
+        let found = self.get(&manifest::approval_key(place)).await?;
+        Ok(found.map(|found| found.value))
+    }
+
+    /// Notes that a deploy asks for approval.
+    pub async fn note_asked(&self, place: &Place, asked: &Asked) -> Result<(), StepError> {
+        self.amend(&manifest::approval_key(place), asked).await
     }
 
     /// What instances of a release said of their failed boots; at most the first 20.

@@ -5,6 +5,7 @@ use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::{
     ExecutionStatus, HistoryEvent, StateEnteredEventDetails, StateExitedEventDetails,
 };
+use exuvia_core::approval::TaskToken;
 use exuvia_core::error::StepError;
 use exuvia_core::report::history::{Details, Event, What};
 use exuvia_core::request::is_recovery;
@@ -117,6 +118,29 @@ impl Workflow {
                 Ok(None)
             }
             Err(error) => Err(failed(format!("DescribeExecution {execution}"), error)),
+        }
+    }
+
+    /// Ends a Task that waits for its token. One that waits no longer is left alone.
+    pub async fn fail_task(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> Result<(), StepError> {
+        let failed_task = self
+            .0
+            .send_task_failure()
+            .task_token(&token.0)
+            .error(error)
+            .cause(cause)
+            .send()
+            .await;
+        let is_over = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
+        match failed_task {
+            Ok(_) => Ok(()),
+            Err(error) if is_over.iter().any(|code| is(&error, code)) => Ok(()),
+            Err(error) => Err(failed("SendTaskFailure".to_owned(), error)),
         }
     }
 

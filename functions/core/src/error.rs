@@ -1,6 +1,7 @@
 //! What a step can end with instead of a result. The name of the variant is the error name that Step Functions
 //! sees, so that the state machines can retry and catch by it.
 
+use crate::approval::{REFUSED, SUPERSEDED};
 use crate::archive::NotAnImage;
 use crate::build::builder::InvalidBuilder;
 use crate::build::request::InvalidBuild;
@@ -258,6 +259,9 @@ pub const NAMES: [&str; 31] = [
     "StillTerminating",
     "OutOfNumbers",
 ];
+
+/// What a task that waits for approval may be failed with.
+pub const ANSWERS: [&str; 2] = [REFUSED, SUPERSEDED];
 
 /// The errors that the state machines' own endings carry: `recover` has nothing to do for them.
 pub const ENDINGS: [&str; 4] = ["Rejected", "RolledBack", "NeedsAttention", "BuildFailed"];

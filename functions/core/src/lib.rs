@@ -12,6 +12,7 @@ extern crate self as exuvia_core;
 pub mod again;
 pub mod alarm;
 pub mod announcement;
+pub mod approval;
 pub mod archive;
 pub mod artifact;
 pub mod build;

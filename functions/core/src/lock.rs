@@ -167,6 +167,19 @@ pub fn yields_to(me: &Claim, waiting: Option<&Found>) -> Option<String> {
         .map(|found| found.execution().to_owned())
 }
 
+/// Whether the holder of the lock, should it wait for approval, has to go: a deploy of later waits for the lock.
+pub fn ends_the_wait_of(me: &Claim, purpose: Purpose, holder: &Found) -> bool {
+    let waiting = Found {
+        record: Record {
+            claim: me.clone(),
+            purpose,
+        },
+        running: true,
+        ended: None,
+    };
+    yields_to(&holder.record.claim, Some(&waiting)).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,6 +441,23 @@ mod tests {
         let gone = found("gone", 10, false);
         assert_eq!(decide(Purpose::Refresh, Some(&gone)), wait(true));
         assert_eq!(decide(Purpose::Deploy, Some(&settings)), wait(true));
+    }
+
+    #[test]
+    fn who_waits_for_approval_goes_for_what_it_would_yield_to() {
+        let holder = found("holder", 10, true);
+        for (purpose, second, ends) in [
+            (Purpose::Deploy, 20, true),
+            (Purpose::Deploy, 5, false),
+            // What the holder brings would be lost.
+            (Purpose::Refresh, 20, false),
+            (Purpose::Renewal, 20, false),
+            (Purpose::Recovery, 20, false),
+        ] {
+            let me = claim("me", second);
+            let told = ends_the_wait_of(&me, purpose, &holder);
+            assert_eq!(told, ends, "{purpose:?} of {second}");
+        }
     }
 
     proptest! {

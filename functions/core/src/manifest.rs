@@ -156,6 +156,11 @@ pub fn waiting_key(place: &Place) -> String {
     format!("{place}/waiting.json")
 }
 
+/// Where it is noted who asked for approval last.
+pub fn approval_key(place: &Place) -> String {
+    format!("{place}/approval.json")
+}
+
 /// What the keys of a release's boot reports begin with.
 pub fn boot_prefix(place: &Place, release: ReleaseNumber) -> String {
     format!("{place}/boot/{}/", release.padded())

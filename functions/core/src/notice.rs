@@ -10,9 +10,12 @@ mod wording;
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use crate::fleet::hex;
 use crate::lock::Purpose;
 use crate::manifest::BootReport;
 use crate::name::{Place, ReleaseNumber};
@@ -32,6 +35,8 @@ pub enum Kind {
     Waiting,
     /// The first instances are healthy, or the release has more of the traffic.
     Progressing,
+    /// Its fleet is healthy, and somebody has to say whether it may have traffic.
+    WaitingForApproval,
     Succeeded,
     /// The app is no longer deployed.
     Removed,
@@ -50,6 +55,7 @@ impl Kind {
             Self::Started => "started",
             Self::Waiting => "waiting",
             Self::Progressing => "progressing",
+            Self::WaitingForApproval => "waitingForApproval",
             Self::Succeeded => "succeeded",
             Self::Removed => "removed",
             Self::Superseded => "superseded",
@@ -64,7 +70,11 @@ impl Kind {
     fn tells_why(self) -> bool {
         !matches!(
             self,
-            Self::Started | Self::Progressing | Self::Succeeded | Self::Removed
+            Self::Started
+                | Self::Progressing
+                | Self::WaitingForApproval
+                | Self::Succeeded
+                | Self::Removed
         )
     }
 
@@ -72,7 +82,11 @@ impl Kind {
     pub fn is_outcome(self) -> bool {
         !matches!(
             self,
-            Self::Started | Self::Waiting | Self::Progressing | Self::NeedsAttention
+            Self::Started
+                | Self::Waiting
+                | Self::Progressing
+                | Self::WaitingForApproval
+                | Self::NeedsAttention
         )
     }
 }
@@ -182,6 +196,8 @@ impl Notice {
                 Some(percent) => format!("traffic-{percent}-{name}"),
                 None => format!("healthy-{name}"),
             },
+            // Each try has a token of its own, and only the newest is good.
+            Kind::WaitingForApproval => format!("approval-{}-{name}", which_token(told)),
             Kind::NeedsAttention => format!("attention-{name}"),
             _ => format!("outcome-{name}"),
         };
@@ -241,6 +257,20 @@ impl Notice {
     }
 }
 
+/// What tells the tokens of an execution apart, and does not tell them.
+fn which_token(told: &NotifyInput) -> String {
+    let token = told.approval.as_ref().map(|asked| &asked.task_token.0);
+    let digest = Sha256::digest(token.map_or("", String::as_str));
+    hex(&digest)[..8].to_owned()
+}
+
+/// Until when approval is waited for.
+fn until(told: &NotifyInput) -> Option<Timestamp> {
+    let seconds = told.approval.as_ref()?.seconds;
+    let until = told.now + SignedDuration::from_secs(seconds.into());
+    until.round(Unit::Second).ok()
+}
+
 /// What is told, for programs: plain text, not escaped for anybody. What is not known is left out.
 fn facts(
     told: &NotifyInput,
@@ -273,6 +303,13 @@ fn facts(
         (
             "traffic",
             told.traffic_now().map(|percent| percent.to_string()),
+        ),
+        ("until", until(told).map(|until| until.to_string())),
+        (
+            "taskToken",
+            told.approval
+                .as_ref()
+                .map(|asked| asked.task_token.0.clone()),
         ),
         ("cause", cause.filter(|cause| !cause.is_empty())),
         ("by", told.deploy.as_ref().map(asked_by)),

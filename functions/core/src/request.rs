@@ -6,6 +6,7 @@
 //! {"app":"hello","environment":"qa","release":41}
 //! {"app":"hello","environment":"qa"}
 //! {"app":"hello","environment":"qa","version":"3f2a1c","strategy":{"type":"canary","percent":10,"holdSeconds":300,"bakeSeconds":60}}
+//! {"app":"hello","environment":"qa","version":"3f2a1c","approval":true}
 //! {"app":"hello","environment":"qa","renew":{"olderThanHours":24}}
 //! {"app":"hello","environment":"qa","operation":"remove"}
 //! ```
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::approval::Approval;
 use crate::artifact::{ENDINGS, Upload, check_version};
 use crate::fleet::hex;
 use crate::name::{Place, ReleaseNumber, Version};
@@ -62,6 +64,8 @@ pub struct Request {
     pub source: Source,
     /// How the traffic is to move, where that is not as the target says.
     pub strategy: Option<Strategy>,
+    /// Whether somebody must approve first, where that is not as the target says.
+    pub approval: Option<Approval>,
 }
 
 /// What is wrong with an execution's input, by field.
@@ -88,6 +92,8 @@ struct Fields {
     renew: Option<Renew>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strategy: Option<Strategy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<Approval>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,11 +200,12 @@ impl Request {
         } else {
             Source::Live
         };
-        check_strategy(fields.strategy.as_ref(), &source)?;
+        check_overrides(fields.strategy.as_ref(), fields.approval, &source)?;
         Ok(Self {
             place,
             source,
             strategy: fields.strategy,
+            approval: fields.approval,
         })
     }
 
@@ -212,6 +219,7 @@ impl Request {
             release: None,
             renew: None,
             strategy: self.strategy.clone(),
+            approval: self.approval,
             operation: None,
             recover: None,
         };
@@ -246,23 +254,41 @@ impl Request {
     }
 }
 
-/// A strategy must be a good one, and something must be deployed by it that is not to be as it was.
-fn check_strategy(strategy: Option<&Strategy>, source: &Source) -> Result<(), InvalidRequest> {
-    let Some(strategy) = strategy else {
-        return Ok(());
-    };
-    if let Some((field, problem)) = strategy.problem() {
-        return Err(InvalidRequest(format!("{field} {problem}")));
-    }
+/// What is given in a target's place must be good, and something must be deployed by it that is not to be as it was.
+fn check_overrides(
+    strategy: Option<&Strategy>,
+    approval: Option<Approval>,
+    source: &Source,
+) -> Result<(), InvalidRequest> {
+    let given = [
+        (
+            "strategy",
+            strategy.is_some(),
+            strategy.and_then(Strategy::problem),
+        ),
+        (
+            "approval",
+            approval.is_some(),
+            approval.and_then(Approval::problem),
+        ),
+    ];
     let without = match source {
-        Source::Renewal(_) => "renew",
-        Source::Removal => "operation",
-        Source::Recovery { .. } => "recover",
-        _ => return Ok(()),
+        Source::Renewal(_) => Some("renew"),
+        Source::Removal => Some("operation"),
+        Source::Recovery { .. } => Some("recover"),
+        _ => None,
     };
-    Err(InvalidRequest(format!(
-        "{without} and strategy exclude each other; give one"
-    )))
+    for (name, _, problem) in given.into_iter().filter(|(_, is_given, _)| *is_given) {
+        if let Some((field, problem)) = problem {
+            return Err(InvalidRequest(format!("{field} {problem}")));
+        }
+        if let Some(without) = without {
+            return Err(InvalidRequest(format!(
+                "{without} and {name} exclude each other; give one"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The input for an upload whose key cannot be read: Validate refuses it, by the same words, where people look.
@@ -375,6 +401,9 @@ mod tests {
             json!({"app":"hello","environment":"qa","renew":{"olderThanHours":24}}),
             json!({"app":"hello","environment":"qa","version":"3f2a1c","strategy":{"type":"canary","percent":10,"holdSeconds":300,"bakeSeconds":60}}),
             json!({"app":"hello","environment":"qa","strategy":{"type":"steps","steps":[{"weight":5,"holdSeconds":60},{"weight":100,"holdSeconds":60}]}}),
+            json!({"app":"hello","environment":"qa","version":"3f2a1c","approval":true}),
+            json!({"app":"hello","environment":"qa","release":41,"approval":false}),
+            json!({"app":"hello","environment":"qa","approval":{"timeoutSeconds":900}}),
             json!({"app":"hello","environment":"qa","operation":"remove"}),
             json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
         ] {
@@ -521,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strategy_is_checked_before_anything_is_touched() {
+    fn what_is_given_in_a_targets_place_is_checked_before_anything_is_touched() {
         for (more, says) in [
             (
                 json!({"strategy":{"type":"canary","percent":0,"holdSeconds":1,"bakeSeconds":1}}),
@@ -531,6 +560,26 @@ mod tests {
             (
                 json!({"renew":{"olderThanHours":1},"strategy":{"type":"allAtOnce","bakeSeconds":1}}),
                 "renew and strategy exclude each other",
+            ),
+            (
+                json!({"approval":"yes"}),
+                "approval: it is a string; use true, false or {\"timeoutSeconds\":3600}",
+            ),
+            (
+                json!({"approval":{"timeout":60}}),
+                "approval: unknown field `timeout`, expected `timeoutSeconds`",
+            ),
+            (
+                json!({"approval":{"timeoutSeconds":86_400}}),
+                "approval.timeoutSeconds is 86400; use 60 to 43200 seconds",
+            ),
+            (
+                json!({"renew":{"olderThanHours":1},"approval":true}),
+                "renew and approval exclude each other",
+            ),
+            (
+                json!({"operation":"remove","approval":true}),
+                "operation and approval exclude each other",
             ),
         ] {
             let mut input = json!({"app":"hello","environment":"qa"});

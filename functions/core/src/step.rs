@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::TaskToken;
 use crate::artifact::Pinned;
 use crate::config::Changes;
 use crate::expected::Expected;
@@ -79,6 +80,9 @@ pub struct Deploy {
     /// Absent for a removal and a recovery: what has to be put in order is told by what is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// For how long approval is waited for before it gets traffic, in seconds; absent where nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_seconds: Option<u32>,
     /// Of a renewal: how old what is live must be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<Renew>,
@@ -498,10 +502,25 @@ pub struct NotifyInput {
     pub traffic_since: Option<Timestamp>,
     #[serde(default)]
     pub replaces: Option<Replaces>,
+    /// Of a deploy that waits for approval: how it is given.
+    #[serde(default)]
+    pub approval: Option<ApprovalInput>,
     #[serde(default)]
     pub why: Why,
     pub execution: Execution,
     pub now: Timestamp,
+}
+
+/// What is needed to ask for approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalInput {
+    /// What the Task goes on by.
+    pub task_token: TaskToken,
+    /// The lock's: nobody is asked for what another deploy has taken over.
+    pub token: LockToken,
+    /// For so long it waits.
+    pub seconds: u32,
 }
 
 impl NotifyInput {
@@ -511,7 +530,7 @@ impl NotifyInput {
         match self.kind {
             Kind::RolledBack | Kind::Superseded if !is_live => self.release.map(|_| 0),
             Kind::Succeeded => Some(100),
-            Kind::Started => Some(0),
+            Kind::Started | Kind::WaitingForApproval => Some(0),
             Kind::Progressing => self.traffic.or(Some(0)),
             _ => None,
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm;
+use crate::approval::Approval;
 use crate::compare::Comparison;
 use crate::name::Place;
 use crate::scaling::Scaling;
@@ -42,6 +43,9 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Scaling::is_empty")]
     pub scaling: Scaling,
     pub strategy: Strategy,
+    /// Whether somebody must approve before a new release gets traffic.
+    #[serde(default, skip_serializing_if = "Approval::is_off")]
+    pub approval: Approval,
     pub timeouts: Timeouts,
     /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
     /// and bakes takes it back.
@@ -236,7 +240,7 @@ pub struct Step {
     pub hold_seconds: u32,
 }
 
-/// All holds of a strategy together: an execution may take a day, and must boot, wait for its turn and drain as well.
+/// All holds of a strategy together, with the wait for approval: an execution may take a day, and must boot, wait for its turn and drain as well.
 const MOST_HOLD_SECONDS: u32 = 72_000;
 
 /// Rule changes of one deploy.
@@ -258,8 +262,7 @@ impl Strategy {
             Self::Steps { steps } => problem_of(steps),
         };
         wrong.or_else(|| {
-            let steps = crate::traffic::steps(self);
-            let total: u64 = steps.iter().map(|step| u64::from(step.hold_seconds)).sum();
+            let total = self.hold_seconds();
             let (field, told) = match self {
                 Self::AllAtOnce { .. } => ("strategy.bakeSeconds", format!("is {total}")),
                 _ => ("strategy", format!("holds the traffic for {total} seconds in all")),
@@ -268,6 +271,11 @@ impl Strategy {
                 (field, format!("{told}; use 0 to {MOST_HOLD_SECONDS} seconds, as an execution ends within a day"))
             })
         })
+    }
+
+    fn hold_seconds(&self) -> u64 {
+        let steps = crate::traffic::steps(self);
+        steps.iter().map(|step| u64::from(step.hold_seconds)).sum()
     }
 }
 
@@ -351,6 +359,39 @@ impl Target {
             Some((field, problem)) => Err(wrong(&field, problem)),
             None => Ok(target),
         }
+    }
+
+    /// As an execution's input has it, where that says so.
+    pub fn overridden(
+        mut self,
+        place: &Place,
+        strategy: Option<Strategy>,
+        approval: Option<Approval>,
+    ) -> Result<Self, InvalidTarget> {
+        if let Some(strategy) = strategy {
+            self.strategy = strategy;
+        }
+        if let Some(approval) = approval {
+            self.approval = approval;
+        }
+        match self.problem_of_time() {
+            Some((field, problem)) => Err(InvalidTarget {
+                parameter: parameter_name(place),
+                field: field.to_owned(),
+                problem,
+            }),
+            None => Ok(self),
+        }
+    }
+
+    fn problem_of_time(&self) -> Option<(&'static str, String)> {
+        let (approval, hold) = (self.approval.seconds()?, self.strategy.hold_seconds());
+        (u64::from(approval) + hold > MOST_HOLD_SECONDS.into()).then(|| {
+            (
+                "approval",
+                format!("waits for {approval} seconds and strategy holds the traffic for {hold}; use at most {MOST_HOLD_SECONDS} seconds together, as an execution ends within a day"),
+            )
+        })
     }
 
     /// Between how many instances a group of this target is to be by now.
@@ -454,6 +495,8 @@ impl Target {
             })
             .or_else(|| bounded("capacity.initial", capacity.initial, capacity.min.max(1), capacity.max, " instances (capacity.min to capacity.max, at least 1)"))
             .or_else(|| self.strategy.problem())
+            .or_else(|| self.approval.problem())
+            .or_else(|| self.problem_of_time())
             .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
             .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
             .or_else(|| self.comparison.problem())
@@ -534,6 +577,25 @@ mod tests {
         for field in ["architecture", "securityUpdates", "logDriver"] {
             assert_eq!(written[field], json[field], "{field}");
         }
+    }
+
+    #[test]
+    fn an_execution_says_otherwise_within_a_day() {
+        let target = Target::parse(&place(), &example().to_string()).unwrap();
+        assert_eq!(target.approval.seconds(), None);
+        let asked = Some(Approval::Asked(true));
+        let target = target.overridden(&place(), None, asked).unwrap();
+        assert_eq!(target.approval.seconds(), Some(3_600));
+        let long = |bake_seconds| Some(Strategy::AllAtOnce { bake_seconds });
+        let whole_day = target.clone().overridden(&place(), long(72_000), None);
+        let problem = whole_day.unwrap_err().to_string();
+        assert!(
+            problem.contains("approval waits for 3600 seconds and strategy holds the traffic for 72000; use at most 72000 seconds together"),
+            "{problem}"
+        );
+        let target = target.overridden(&place(), long(68_400), None).unwrap();
+        let unasked = Some(Approval::Asked(false));
+        assert!(target.overridden(&place(), long(72_000), unasked).is_ok());
     }
 
     #[test]

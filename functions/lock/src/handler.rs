@@ -4,8 +4,9 @@ use exuvia_aws::ledger::Ledger;
 use exuvia_aws::lock::Seen;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
+use exuvia_core::approval::SUPERSEDED;
 use exuvia_core::error::StepError;
-use exuvia_core::lock::{Decision, decide};
+use exuvia_core::lock::{Decision, decide, ends_the_wait_of};
 use exuvia_core::name::Place;
 use exuvia_core::step::{Execution, LockInput, LockOutput};
 
@@ -104,6 +105,7 @@ impl Handler {
                 {
                     return Ok(None);
                 }
+                self.end_wait_of(input, held.as_ref()).await?;
                 Ok(Some(LockOutput::Busy {
                     reason: format!("{holder} is deploying {place}"),
                     holder,
@@ -119,6 +121,24 @@ impl Handler {
                     reason: format!("A newer deploy goes first: {by}"),
                 }))
             }
+        }
+    }
+
+    /// A holder that waits for approval does not look whether a newer deploy waits for the lock: it is told.
+    async fn end_wait_of(&self, input: &LockInput, held: Option<&Seen>) -> Result<(), StepError> {
+        let me = input.execution.claim();
+        let Some(holder) = held.filter(|held| ends_the_wait_of(&me, input.purpose, &held.found))
+        else {
+            return Ok(());
+        };
+        match self.ledger.asked(&input.place).await? {
+            Some(asked) if asked.execution == holder.found.record.claim.execution => {
+                let reason = format!("A newer deploy goes first: {}", me.execution);
+                self.workflow
+                    .fail_task(&asked.token, SUPERSEDED, &reason)
+                    .await
+            }
+            _ => Ok(()),
         }
     }
 

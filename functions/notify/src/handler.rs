@@ -5,6 +5,7 @@ use exuvia_aws::ledger::Ledger;
 use exuvia_aws::topic::Topic;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::announcement::Announcement;
+use exuvia_core::approval::Asked;
 use exuvia_core::build;
 use exuvia_core::build::notice::{BuildNotice, Kind};
 use exuvia_core::build::step::AnnounceInput;
@@ -84,9 +85,26 @@ impl Handler {
             let key = outcome_key(notice.place.as_ref(), notice.execution_name());
             self.tell_once(&key, notice, told.now).await?;
         } else {
+            self.note_asked(told).await?;
             self.topic.publish(&notice).await?;
         }
         Ok(NotifyOutput { id })
+    }
+
+    /// A newer deploy must find what waits for approval before anybody is asked. Who has lost the lock asks nobody.
+    async fn note_asked(&self, told: &NotifyInput) -> Result<(), StepError> {
+        let (Some(approval), Some(deploy)) = (&told.approval, &told.deploy) else {
+            return Ok(());
+        };
+        let (place, execution) = (deploy.place(), &told.execution);
+        self.ledger
+            .check_lock(&place, execution, &approval.token)
+            .await?;
+        let asked = Asked {
+            execution: execution.arn.clone(),
+            token: approval.task_token.clone(),
+        };
+        self.ledger.note_asked(&place, &asked).await
     }
 
     /// What an instance of a release that was rolled back said of its failed boot. It is told if it can be read, as the

@@ -128,6 +128,7 @@ fn recovery_of_deploy(input: &Value, execution: &str) -> Option<Due> {
             place,
             source,
             strategy: None,
+            approval: None,
         }
         .to_input(),
         was_recovery,

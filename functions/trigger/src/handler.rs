@@ -94,12 +94,14 @@ impl Handler {
                     version_id: version_id.clone(),
                 },
                 strategy: None,
+                approval: None,
             }
             .to_input(),
             Ok(Upload::Config { place }) => Request {
                 place,
                 source: Source::Live,
                 strategy: None,
+                approval: None,
             }
             .to_input(),
             // Validate refuses it where everybody looks, with a notice.

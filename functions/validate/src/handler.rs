@@ -7,6 +7,7 @@ use exuvia_aws::metrics::Metrics;
 use exuvia_aws::targets::Targets;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
+use exuvia_core::approval::Approval;
 use exuvia_core::artifact::{Pinned, artifact_keys, config_key};
 use exuvia_core::error::StepError;
 use exuvia_core::lock::{Purpose, RENEWAL_SINCE};
@@ -43,11 +44,8 @@ impl Handler {
     }
 
     pub async fn handle(&self, input: ValidateInput) -> Result<Deploy, StepError> {
-        let Request {
-            place,
-            source,
-            strategy,
-        } = Request::parse(&input.input)?;
+        let request = Request::parse(&input.input)?;
+        let place = request.place.clone();
         let mut deploy = Deploy {
             app: place.app.clone(),
             environment: place.environment.clone(),
@@ -60,10 +58,11 @@ impl Handler {
             since: input.execution.start_time,
             by: None,
             target: None,
+            approval_seconds: None,
             renew: None,
             recovers: None,
         };
-        if let Source::Recovery { execution } = source {
+        if let Source::Recovery { execution } = request.source {
             deploy.purpose = Purpose::Recovery;
             let (recovered, removal) = self.cut_off(&place, execution, &input.execution).await?;
             deploy.recovers = Some(recovered);
@@ -71,24 +70,21 @@ impl Handler {
             return Ok(deploy);
         }
         // What there is to remove is told when the lock is had; even the target may be gone already.
-        if source == Source::Removal {
+        if request.source == Source::Removal {
             deploy.removal = true;
             return Ok(deploy);
         }
         let (target, key, config) = tokio::join!(
-            self.targets.get(&place),
+            self.target(&request),
             self.keys.check_enabled(&self.key_arn),
-            self.newest_config(&place, &source)
+            self.newest_config(&place, &request.source)
         );
-        let mut target = target?;
-        if let Some(strategy) = strategy {
-            target.strategy = strategy;
-        }
-        self.check_alarms(&place, &target).await?;
+        let target = target?;
         let architecture = target.architecture;
+        deploy.approval_seconds = target.approval.seconds();
         deploy.target = Some(target);
         key?;
-        match source {
+        match request.source {
             Source::Artifact {
                 key,
                 version,
@@ -138,6 +134,19 @@ impl Handler {
             deploy.since = config.uploaded_at;
         }
         Ok(deploy)
+    }
+
+    /// The target, as the input has it where that says otherwise. A renewal comes when nobody is there to ask.
+    async fn target(&self, request: &Request) -> Result<Target, StepError> {
+        let (place, strategy) = (&request.place, request.strategy.clone());
+        let approval = match request.source {
+            Source::Renewal(_) => Some(Approval::default()),
+            _ => request.approval,
+        };
+        let target = self.targets.get(place).await?;
+        let target = target.overridden(place, strategy, approval)?;
+        self.check_alarms(place, &target).await?;
+        Ok(target)
     }
 
     /// A name that no alarm has is a slip. That `CloudWatch` cannot be asked is no reason to refuse a deploy: what it does not

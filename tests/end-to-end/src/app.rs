@@ -1,5 +1,6 @@
 //! An app in an environment: made, deployed to and looked at as its owner would.
 
+mod approvals;
 mod builds;
 mod seen;
 mod simulated;

@@ -119,7 +119,15 @@ impl State {
             "s3" => services.s3.answer(request, now, &services.kms),
             "ssm" => services.ssm.answer(request),
             "kms" => services.kms.answer(request),
-            "sns" => services.sns.answer(request, now, &services.kms),
+            "sns" => {
+                let answer = services.sns.answer(request, now, &services.kms);
+                if answer.status().is_success() {
+                    let published = services.sns.published.last();
+                    let message = published.map(|one| one.message.clone());
+                    self.read_notice(&message.unwrap_or_default());
+                }
+                answer
+            }
             "monitoring" => services.cloudwatch.answer(&call.operation, request),
             "states" => self.answer_for_states(call, request),
             other => match wire::Service::from_scope(other) {

@@ -47,6 +47,8 @@ pub struct Execution {
     pub history: Vec<Value>,
     /// The most that it carried into a state, in bytes of JSON: its input and its variables. Only where it is measured.
     pub most_carried: usize,
+    /// Whether somebody approved of it.
+    pub approved: bool,
     /// Calls that change something, other than the record of its outcome.
     pub changes: u32,
 }
@@ -125,6 +127,7 @@ impl State {
             events: 1,
             history: Vec::new(),
             most_carried: 0,
+            approved: false,
             changes: 0,
         });
         self.deeds.push(Deed::Run(self.estate.executions.len() - 1));
@@ -271,6 +274,7 @@ impl State {
                     ),
                 }
             }
+            send @ ("SendTaskSuccess" | "SendTaskFailure") => self.send_task(send, &body),
             other => response(501, kind, format!("states:{other} is not simulated")),
         }
     }
@@ -374,6 +378,23 @@ impl Host for Steps {
                 cause: String::new(),
             })
         })
+    }
+
+    fn token(&self) -> String {
+        self.world.state().tasks.issue(self.index)
+    }
+
+    async fn answer(&self, token: &str) -> Result<Value, Failure> {
+        let answered = self.world.state().tasks.wait(token);
+        match answered {
+            Some(answered) => answered.await.unwrap_or_else(|_| {
+                Err(Failure {
+                    error: "States.Runtime".to_owned(),
+                    cause: String::new(),
+                })
+            }),
+            None => std::future::pending().await,
+        }
     }
 
     fn record(&self, event: Event<'_>) {
@@ -480,7 +501,10 @@ fn noted(event: &Event<'_>) -> Option<(String, &'static str, Value)> {
             "executionTimedOutEventDetails",
             json!({}),
         ),
-        Event::TaskScheduled { .. } | Event::TaskStarted | Event::EvaluationFailed { .. } => None,
+        Event::TaskScheduled { .. }
+        | Event::TaskStarted
+        | Event::TaskSubmitted { .. }
+        | Event::EvaluationFailed { .. } => None,
     }
 }
 

@@ -93,6 +93,12 @@ pub enum Action {
     Remove,
     /// The app's stack is updated: from now on its target says that the traffic moves like this.
     Strategy(String),
+    /// The app's stack is updated: from now on its target asks for approval, and waits for it for so many seconds.
+    AskApproval(u32),
+    /// From now on somebody approves so long after each notice that asks for it.
+    Approve(Duration),
+    /// From now on somebody refuses so long after each.
+    Refuse(Duration),
     /// The app's stack is updated: its target keeps the processors half busy, and has larger sizes from a time of the day on
     /// which comes after so long, within a minute before that, and smaller ones from an hour before.
     Morning(Duration),
@@ -326,6 +332,9 @@ impl fmt::Display for Action {
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Remove => f.write_str("remove"),
             Self::Strategy(name) => write!(f, "strategy:{name}"),
+            Self::AskApproval(seconds) => write!(f, "ask-approval:{seconds}"),
+            Self::Approve(after) => write!(f, "approve:{}", told(*after)),
+            Self::Refuse(after) => write!(f, "refuse:{}", told(*after)),
             Self::Morning(time) => write!(f, "morning:{}", told(*time)),
             Self::Load(requests) => write!(f, "load:{requests}"),
             Self::WatchAlarm(name) => write!(f, "watch-alarm:{name}"),
@@ -388,6 +397,9 @@ impl FromStr for Action {
             "start" => Self::Start(rest.to_owned()),
             "remove" => Self::Remove,
             "strategy" => Self::Strategy(rest.to_owned()),
+            "ask-approval" => Self::AskApproval(number()?),
+            "approve" => Self::Approve(duration(rest)?),
+            "refuse" => Self::Refuse(duration(rest)?),
             "morning" => Self::Morning(duration(rest)?),
             "load" => Self::Load(number()?),
             "watch-alarm" => Self::WatchAlarm(rest.to_owned()),
@@ -473,7 +485,11 @@ mod tests {
             .into_iter()
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
             .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
-            .chain([Action::Morning(Duration::from_secs(90))])
+            .chain([Action::AskApproval(600)])
+            .chain(
+                [Action::Approve, Action::Refuse, Action::Morning]
+                    .map(|of| of(Duration::from_secs(90))),
+            )
             .chain(
                 [Action::WatchAlarm, Action::AlarmFires, Action::AlarmRests]
                     .map(|of| of("x".to_owned())),

@@ -88,6 +88,7 @@ pub fn violations(before: &Estate, outcome: &Outcome, schedule: &Schedule) -> Ve
     check.outcomes_are_true();
     check.the_newest_upload_goes_first();
     check.what_is_removed_stays_removed();
+    check.nobody_is_passed_over();
     if check.is_terminal() {
         check.one_release_has_the_traffic();
         check.nothing_is_left();
@@ -386,6 +387,29 @@ impl Check<'_> {
             .collect();
         for what in wrong {
             self.violated("I5", what);
+        }
+    }
+
+    /// What asks for approval gets traffic only if somebody has approved.
+    fn nobody_is_passed_over(&mut self) {
+        let prefix = releases_prefix(&self.place);
+        let s3 = &self.after.services.s3;
+        let manifests = s3.keys(LEDGER, &prefix).into_iter();
+        let manifests: Vec<Manifest> = manifests
+            .filter_map(|key| serde_json::from_slice(s3.get(LEDGER, key)?).ok())
+            .filter(|manifest: &Manifest| manifest.target.approval.seconds().is_some())
+            .collect();
+        let asks = |one: &&Execution| manifests.iter().any(|of| of.execution == one.arn);
+        let shifted = |one: &&Execution| one.path.iter().any(|state| state == "Announce Traffic");
+        let executions = self.executions().iter();
+        let wrong: Vec<String> = executions
+            .filter(asks)
+            .filter(shifted)
+            .filter(|one| !one.approved)
+            .map(|one| format!("{} got traffic, and nobody had approved", one.who))
+            .collect();
+        for what in wrong {
+            self.violated("I13", what);
         }
     }
 
@@ -691,7 +715,8 @@ fn says_nothing(told: &Told) -> Option<String> {
 }
 
 fn is_outcome(kind: &str) -> bool {
-    !["started", "waiting", "progressing", "needsAttention"].contains(&kind)
+    let on_its_way = ["started", "waiting", "progressing", "waitingForApproval"];
+    kind != "needsAttention" && !on_its_way.contains(&kind)
 }
 
 fn live(estate: &Estate, place: &Place) -> Option<Live> {

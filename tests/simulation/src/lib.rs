@@ -2,6 +2,7 @@
 //! time, under every fault.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod approvals;
 pub mod asl;
 pub mod audit;
 pub mod calls;

@@ -138,6 +138,11 @@ fn of_body(body: &Value, form: &str) -> String {
         let machine = execution.split(':').nth(6).unwrap_or_default();
         return format!("execution:{machine}:*");
     }
+    // Of a task that waits it is its state machine that counts.
+    if text("taskToken").is_some() {
+        let machine = STATE_MACHINE.rsplit(':').next().unwrap_or_default();
+        return format!("stateMachine:{machine}");
+    }
     let name = text("stateMachineArn").or(text("KeyId"));
     match name.or(text("Name")).unwrap_or_default() {
         STATE_MACHINE => "DeployStateMachine".to_owned(),

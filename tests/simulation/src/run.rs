@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::approvals;
 use crate::executions;
 use crate::fault::{Fault, Schedule};
 use crate::kit::Kit;
@@ -157,6 +158,9 @@ fn perform(kit: &Rc<Kit>, world: &Arc<World>, deed: Deed) {
         }
         Deed::DeliverStatus(index) => {
             spawn_local(executions::deliver_status(kit, its_world, index));
+        }
+        Deed::Answer(token, habit) => {
+            spawn_local(approvals::answer(its_world, token, habit));
         }
         Deed::Suffer(action) => world.state().suffer(action),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use exuvia_cloud::model::{Cloud, Settings};
 use exuvia_cloud::wire;
+use exuvia_core::approval::Approval;
 use exuvia_core::build::builder::Builder;
 use exuvia_core::compare::Comparison;
 use exuvia_core::scaling::{Metric, Policy, Scaling, ScheduledAction};
@@ -35,7 +36,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 33] = [
+pub const SCENARIOS: [Scenario; 40] = [
     Scenario {
         name: "first",
         before: &[],
@@ -255,6 +256,73 @@ pub const SCENARIOS: [Scenario; 33] = [
         shifts: false,
     },
     Scenario {
+        name: "approved",
+        before: &["upload:good"],
+        opening: &["ask-approval:600@0s", "approve:40s@0s", "upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    // The first release as well: nobody has asked for it yet.
+    Scenario {
+        name: "not-approved",
+        before: &[],
+        opening: &["ask-approval:600@0s", "refuse:40s@0s", "upload:good@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    Scenario {
+        name: "nobody-approves",
+        before: &["upload:good"],
+        opening: &["ask-approval:120@0s", "upload:good@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    // The older one would be approved long after the newer has taken its place.
+    Scenario {
+        name: "superseded-unapproved",
+        before: &["upload:good"],
+        opening: &[
+            "ask-approval:3600@0s",
+            "approve:300s@0s",
+            "upload:good@0s",
+            "upload:good@200s",
+        ],
+        outcomes: &["superseded", "succeeded"],
+        shifts: true,
+    },
+    // By then none of it is healthy any more.
+    Scenario {
+        name: "approved-too-late",
+        before: &["upload:good"],
+        opening: &[
+            "ask-approval:600@0s",
+            "approve:60s@0s",
+            "upload:sick-later@0s",
+        ],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    // It has lost an instance by then, and waits for the one in its place.
+    Scenario {
+        name: "approved-when-one-is-gone",
+        before: &["upload:good"],
+        opening: &[
+            "ask-approval:600@0s",
+            "approve:5s@0s",
+            "upload:good@0s",
+            "kill-new-instances:1@d1/Wait_For_Approval#1",
+        ],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "renewal-unasked",
+        before: &["upload:good"],
+        opening: &["ask-approval:600@0s", "renew:0@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
         name: "remove",
         before: &["upload:good"],
         opening: &["remove@0s"],
@@ -440,6 +508,7 @@ fn target(listener_arn: &str) -> Target {
         },
         scaling: Scaling::default(),
         strategy: Strategy::AllAtOnce { bake_seconds: BAKE },
+        approval: Approval::default(),
         timeouts: Timeouts {
             boot_seconds: 180,
             drain_seconds: 10,

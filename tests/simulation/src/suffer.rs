@@ -6,6 +6,7 @@ use exuvia_core::target::Target;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::approvals::Habit;
 use crate::fault::Action;
 use crate::image::image;
 use crate::machines::{Behaviour, Built};
@@ -69,6 +70,23 @@ impl State {
                     let target = serde_json::to_string(&target).unwrap_or_default();
                     ssm.put(&parameter, target, now);
                 }
+            }
+            Action::AskApproval(timeout_seconds) => {
+                let parameter = format!("/exuvia/{PLACE}");
+                let target = self.estate.services.ssm.get(&parameter).unwrap_or_default();
+                if let Ok(mut target) = serde_json::from_str::<serde_json::Value>(target) {
+                    target["approval"] = json!({ "timeoutSeconds": timeout_seconds });
+                    let ssm = &mut self.estate.services.ssm;
+                    ssm.put(&parameter, target.to_string(), now);
+                }
+            }
+            Action::Approve(after) => {
+                let approves = true;
+                self.habit = Some(Habit { approves, after });
+            }
+            Action::Refuse(after) => {
+                let approves = false;
+                self.habit = Some(Habit { approves, after });
             }
             Action::Morning(time) => {
                 let parameter = format!("/exuvia/{PLACE}");

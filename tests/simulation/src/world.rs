@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::approvals::{Habit, Tasks};
 use crate::executions::Execution;
 use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
@@ -140,13 +141,15 @@ pub enum Deed {
     DeliverUpload(Upload),
     /// Delivers the event that an execution has ended.
     DeliverStatus(usize),
+    /// A person answers a notice that asks for approval.
+    Answer(String, Habit),
     Suffer(Action),
 }
 
 /// Something that must never be, and was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// `I1` to `I12`, as in `ARCHITECTURE.md`.
+    /// `I1` to `I13`, as in `ARCHITECTURE.md`.
     pub invariant: &'static str,
     pub what: String,
 }
@@ -213,6 +216,10 @@ pub struct State {
     pub outages: Vec<(String, Timestamp)>,
     /// When scheduled actions of the live group want a single instance.
     pub scale_ins: Vec<Timestamp>,
+    /// Tasks that wait for their token.
+    pub tasks: Tasks,
+    /// What is done about notices that ask for approval; nothing if nobody reads them.
+    pub habit: Option<Habit>,
     pub delay_event: Option<Duration>,
     pub lose_status_event: bool,
     /// How many executions there have been of each kind: what a schedule calls them begins with the letters.
@@ -245,6 +252,8 @@ impl World {
             faults: schedule.faults.iter().cloned().map(Some).collect(),
             outages: Vec::new(),
             scale_ins: Vec::new(),
+            tasks: Tasks::default(),
+            habit: None,
             delay_event: None,
             lose_status_event: false,
             counts: BTreeMap::new(),
@@ -395,6 +404,7 @@ impl State {
             "Wait For Boot",
             "Check Health",
             "Healthy?",
+            "Wait For Approval",
             "Shift Traffic",
             "Shifted?",
             "Bake",

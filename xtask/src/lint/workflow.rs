@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use exuvia_core::error::{ENDINGS, ROLL_BACK_FAILED, TERMINATE_FAILED};
+use exuvia_core::error::{ANSWERS, ENDINGS, NAMES, ROLL_BACK_FAILED, TERMINATE_FAILED};
 
 use super::template::logical_id;
 use super::{Sources, Workflow};
@@ -69,7 +69,7 @@ pub(super) fn checks(sources: &Sources) -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "each error that the workflows name is one of the code's",
-            each(&|_, states| errors(states, &exuvia_core::error::NAMES)),
+            each(&|_, states| errors(states, &[&NAMES[..], &ANSWERS].concat())),
         ),
         (
             "each error that a workflow's own endings carry is one that recover knows",
@@ -262,6 +262,8 @@ fn task(state: &Value, pipeline: &Value) -> Vec<String> {
         .or_else(|| pipeline["Globals"]["Function"]["Timeout"].as_u64())
         .unwrap_or_default();
     match state["TimeoutSeconds"].as_u64() {
+        // The time that a person has is computed; `core::approval` has its bounds.
+        None if waits_for_token(state) && state["TimeoutSeconds"].is_string() => {}
         None => findings.push("give it TimeoutSeconds".to_owned()),
         // Else the next try begins while this one is still at work.
         Some(timeout) if timeout <= function_timeout => {
@@ -301,6 +303,12 @@ fn task(state: &Value, pipeline: &Value) -> Vec<String> {
             .push("give every catcher a Comment that says why it leads where it leads".to_owned());
     }
     findings
+}
+
+/// Whether a task goes on by what comes with its token, not by what its function answers.
+fn waits_for_token(state: &Value) -> bool {
+    let resource = state["Resource"].as_str();
+    resource.is_some_and(|resource| resource.ends_with(".waitForTaskToken"))
 }
 
 fn error_names<'a>(handlers: &[&'a Value]) -> BTreeSet<&'a str> {
@@ -521,6 +529,18 @@ mod tests {
                 "{finding}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_what_a_person_is_waited_for_has_a_computed_time() {
+        let mut asks = workflow();
+        asks["States"]["Plan"]["TimeoutSeconds"] = json!("{% $seconds %}");
+        assert_eq!(tasks(&states(&asks), &pipeline()).len(), 1);
+        asks["States"]["Plan"]["Resource"] =
+            json!("arn:aws:states:::lambda:invoke.waitForTaskToken");
+        assert_eq!(tasks(&states(&asks), &pipeline()), [""; 0]);
+        asks["States"]["Plan"]["TimeoutSeconds"] = json!(null);
+        assert_eq!(tasks(&states(&asks), &pipeline()).len(), 1);
     }
 
     #[test]

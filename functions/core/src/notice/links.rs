@@ -1,5 +1,6 @@
 //! Where a notice leads: the execution and its report in the console, and a command to start another.
 
+use crate::approval::{REFUSED, TaskToken};
 use crate::name::Place;
 use crate::report::page_key;
 
@@ -81,6 +82,23 @@ impl<'a> Console<'a> {
              arn:{partition}:states:{region}:{account}:stateMachine:{machine} --input '{input}'"
         )
     }
+
+    /// The commands that approve of what waits, and that refuse it.
+    pub fn answers(&self, token: &TaskToken) -> [String; 2] {
+        // It stands in quotes.
+        let is_of_token = |c: &char| c.is_ascii_alphanumeric() || "+/=_-.".contains(*c);
+        let token: String = token.0.chars().filter(is_of_token).collect();
+        let region = self.region;
+        let answer = |how: &str, with: &str| {
+            format!(
+                "aws stepfunctions send-task-{how} --region {region} {with} --task-token '{token}'"
+            )
+        };
+        [
+            answer("success", "--task-output '{}'"),
+            answer("failure", &format!("--error {REFUSED}")),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +118,8 @@ mod tests {
             console.report("ledger", &place),
             console.start("{\"app\":\"hello\",\"environment\":\"qa\"}"),
         ];
+        let answers = console.answers(&TaskToken("AQC+/=' ; reboot".to_owned()));
+        let all = all.into_iter().chain(answers).collect::<Vec<_>>();
         insta::assert_snapshot!(all.join("\n"));
     }
 

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::approval::TaskToken;
 use crate::slack::notice::Received;
-use crate::step::{Deploy, Execution, Replaces};
+use crate::step::{ApprovalInput, Deploy, Execution, Replaces};
 use crate::{artifact, config};
 
 fn told(kind: Kind, why: Why) -> NotifyInput {
@@ -19,6 +20,7 @@ fn told(kind: Kind, why: Why) -> NotifyInput {
         traffic: None,
         traffic_since: None,
         replaces: None,
+        approval: None,
         why,
         execution: Execution {
             arn: "arn:aws:states:us-east-1:1:execution:deploy:e1".into(),
@@ -94,6 +96,33 @@ fn why(status: &str, reason: &str, error: Option<&str>) -> Why {
     }
 }
 
+fn asks(token: &str) -> NotifyInput {
+    NotifyInput {
+        healthy: Some(3),
+        approval: Some(ApprovalInput {
+            task_token: TaskToken(token.to_owned()),
+            token: "etag".to_owned(),
+            seconds: 3_600,
+        }),
+        ..told(Kind::WaitingForApproval, Why::default())
+    }
+}
+
+#[test]
+fn who_is_asked_is_told_how_to_answer() {
+    // The longest that there may be.
+    let notice = Notice::new(&asks(&"A".repeat(2_048)), BESIDE);
+    let message = notice.to_message();
+    assert_eq!(violations(&message), Vec::<String>::new());
+    assert_eq!(notice.facts["taskToken"].len(), 2_048);
+    assert_eq!(notice.facts["until"], "1970-01-01T01:00:00Z");
+    // Another try has another token, and is told as well.
+    let again = Notice::new(&asks("B"), BESIDE);
+    assert_ne!(notice.id, again.id);
+    assert!(!again.id.contains("-B-"));
+    assert!(!notice.kind.is_outcome());
+}
+
 #[test]
 fn what_each_notice_says() {
     let failed = why(
@@ -129,6 +158,7 @@ fn what_each_notice_says() {
             live_version: None,
             ..told(Kind::Progressing, Why::default())
         },
+        asks("AQC+/1=="),
         NotifyInput {
             traffic: Some(10),
             traffic_since: Some(jiff::Timestamp::from_second(-32).unwrap()),

@@ -129,6 +129,16 @@ impl Telling<'_> {
                     ],
                 ),
             },
+            Kind::WaitingForApproval => (
+                format!("{what} waits for approval"),
+                vec![
+                    format!("{} healthy.", self.of_all()),
+                    format!("{stays} meanwhile."),
+                    self.is_waited_for(),
+                    self.settings(),
+                    self.uploaded(),
+                ],
+            ),
             Kind::Succeeded => (
                 format!("{what} is live"),
                 vec![
@@ -289,6 +299,14 @@ impl Telling<'_> {
         }
     }
 
+    fn is_waited_for(&self) -> String {
+        let asked = self.told.approval.as_ref();
+        asked.map_or_else(String::new, |asked| {
+            let lasts = lasted(asked.seconds.into());
+            format!("If nobody approves within {lasts}, it is rolled back; a newer deploy takes its place at once.")
+        })
+    }
+
     /// The release that was live, if another is now or is to be.
     fn old(&self) -> Option<ReleaseNumber> {
         let live = self.told.live;
@@ -373,6 +391,19 @@ impl Telling<'_> {
     }
 
     fn next_steps(&self) -> Vec<String> {
+        if let (Kind::WaitingForApproval, Some(asked), Some(console)) =
+            (self.told.kind, &self.told.approval, &self.console)
+        {
+            let [yes, no] = console.answers(&asked.task_token);
+            return vec![
+                format!("To approve: {}", code(&yes)),
+                format!(
+                    "To refuse, with a {} if you like: {}",
+                    code("--cause"),
+                    code(&no)
+                ),
+            ];
+        }
         let step = match self.told.kind {
             Kind::Succeeded => self.old().and_then(|old| self.back(old)),
             Kind::Removed => Some("An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()),

@@ -33,6 +33,7 @@ pub enum Kind {
     Started,
     Waiting,
     Progressing,
+    WaitingForApproval,
     Succeeded,
     Removed,
     Superseded,
@@ -50,17 +51,23 @@ impl Kind {
     /// How far an execution is that tells this: on its way, ended, and what may be found after that.
     pub fn stage(self) -> u8 {
         match self {
-            Self::Started | Self::Waiting | Self::Progressing => 0,
+            Self::Started | Self::Waiting | Self::Progressing | Self::WaitingForApproval => 0,
             Self::NeedsAttention => 2,
             _ => 1,
         }
+    }
+
+    /// Whether people are to be told by a message of its own: how it ended, and what waits for one of them.
+    pub fn is_for_people(self) -> bool {
+        self.stage() > 0 || self == Self::WaitingForApproval
     }
 
     /// Whether somebody has to do something about it.
     pub fn is_bad(self) -> bool {
         matches!(
             self,
-            Self::Rejected
+            Self::WaitingForApproval
+                | Self::Rejected
                 | Self::RolledBack
                 | Self::BuildFailed
                 | Self::BuildTimedOut

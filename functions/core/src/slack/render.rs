@@ -96,6 +96,7 @@ fn emoji(kind: Kind) -> &'static str {
         Kind::Started => "🚀",
         Kind::Waiting => "⏳",
         Kind::Progressing => "🔵",
+        Kind::WaitingForApproval => "✋",
         Kind::Succeeded => "✅",
         Kind::Built => "📦",
         Kind::Removed => "🗑️",
@@ -165,16 +166,22 @@ fn details(notice: &Notice) -> Vec<Value> {
         blocks.extend(section(&text::output(&text::plain(cause), TEXT / 2)));
     }
     blocks.extend(output.and_then(|output| section(&text::output(output, TEXT))));
+    let (most, of_section) = match notice.kind {
+        // The token in it may have 2,048 characters.
+        Kind::WaitingForApproval => (TEXT - 10, 1),
+        _ => (STEP, 5),
+    };
     let steps = notice
         .next_steps
         .iter()
-        .map(|step| text::mrkdwn(step.trim(), STEP));
+        .map(|step| text::mrkdwn(step.trim(), most));
     let steps: Vec<String> = steps
         .filter(|step| !step.is_empty())
         .take(5)
         .map(|step| format!("→ {step}"))
         .collect();
-    blocks.extend(section(&steps.join("\n")));
+    let sections = steps.chunks(of_section);
+    blocks.extend(sections.filter_map(|steps| section(&steps.join("\n"))));
     blocks
 }
 

@@ -83,7 +83,7 @@ impl Thread {
         }
         let shown = self.shown.as_ref();
         let show = shown.is_none_or(|shown| rank(notice) > rank(shown));
-        let reply = notice.kind.stage() > 0;
+        let reply = notice.kind.is_for_people();
         Plan {
             show: show.then(|| notice.clone().after(shown)),
             reply,
@@ -96,7 +96,7 @@ impl Thread {
 
     /// Whether a webhook, whose messages cannot be changed, tells of a notice.
     pub fn tells_alone(&self, notice: &Notice) -> bool {
-        notice.kind.stage() > 0 && !self.has_told(notice)
+        notice.kind.is_for_people() && !self.has_told(notice)
     }
 
     pub fn note_told(&mut self, notice: &Notice) {
@@ -240,6 +240,15 @@ mod tests {
                 &["post", "update+reply", "-"],
             ),
             (&[("rejected", 1)], &["post+reply"]),
+            // Somebody has to answer.
+            (
+                &[
+                    ("started", 0),
+                    ("waitingForApproval", 10),
+                    ("progressing", 20),
+                ],
+                &["post", "update+broadcast", "update"],
+            ),
         ] {
             assert_eq!(conversation(notices).1, expected, "{notices:?}");
         }
@@ -317,6 +326,7 @@ mod tests {
         for (kind, tells) in [
             ("started", false),
             ("progressing", false),
+            ("waitingForApproval", true),
             ("succeeded", true),
             ("needsAttention", true),
         ] {

@@ -18,6 +18,7 @@ pub struct Notice {
     pub kind: String,
     pub id: String,
     pub text: String,
+    pub next_steps: Vec<String>,
 }
 
 impl App {
@@ -75,6 +76,8 @@ impl App {
                     message["content"]["title"].as_str().unwrap(),
                     message["content"]["description"].as_str().unwrap()
                 ),
+                next_steps: serde_json::from_value(message["content"]["nextSteps"].clone())
+                    .unwrap(),
             })
             .collect()
     }

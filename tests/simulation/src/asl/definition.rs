@@ -55,7 +55,9 @@ pub(super) struct Task {
     pub(super) payload: Template,
     pub(super) output: Option<Template>,
     pub(super) assign: Option<Template>,
-    pub(super) timeout: Duration,
+    /// Whether the function's answer is not the task's: that comes with its token.
+    pub(super) waits_for_token: bool,
+    pub(super) timeout: Template,
     pub(super) retry: Vec<Retrier>,
     pub(super) catch: Vec<Catcher>,
     pub(super) next: String,
@@ -214,9 +216,11 @@ impl State {
 
 impl Task {
     fn parse(raw: RawTask) -> Result<Task, String> {
-        if raw.resource != "arn:aws:states:::lambda:invoke" {
-            return Err(format!("the resource `{}` is not understood", raw.resource));
-        }
+        let waits_for_token = match raw.resource.as_str() {
+            "arn:aws:states:::lambda:invoke" => false,
+            "arn:aws:states:::lambda:invoke.waitForTaskToken" => true,
+            other => return Err(format!("the resource `{other}` is not understood")),
+        };
         check_errors(
             "Retry",
             &raw.retry
@@ -241,7 +245,8 @@ impl Task {
             payload: Template::parse(raw.arguments.payload, Place::Before)?,
             output: template(raw.output, Place::Result)?,
             assign: assign(raw.assign, Place::Result)?,
-            timeout: Duration::from_secs(raw.timeout_seconds),
+            waits_for_token,
+            timeout: Template::parse(raw.timeout_seconds, Place::Before)?,
             retry: raw
                 .retry
                 .into_iter()
@@ -352,7 +357,7 @@ struct RawTask {
     #[serde(default, deserialize_with = "present")]
     output: Option<Value>,
     assign: Option<Map<String, Value>>,
-    timeout_seconds: u64,
+    timeout_seconds: Value,
     #[serde(default)]
     retry: Vec<RawRetrier>,
     #[serde(default)]

@@ -77,7 +77,11 @@ pub enum Event<'a> {
         payload: &'a Value,
     },
     TaskStarted,
-    /// `output` is the whole result, the function's answer its `Payload`.
+    /// The function has answered, and the task waits for its token; `output` as of `TaskSucceeded`.
+    TaskSubmitted {
+        output: &'a Value,
+    },
+    /// `output` is the whole result, the function's answer its `Payload`; or what came with the task's token.
     TaskSucceeded {
         output: &'a Value,
     },
@@ -134,6 +138,13 @@ pub trait Host {
         function: &str,
         payload: Value,
     ) -> impl Future<Output = Result<Value, Failure>>;
+
+    /// The token of a task that waits for it.
+    fn token(&self) -> String;
+
+    /// What `SendTaskSuccess` or `SendTaskFailure` says with a token, when it does. Dropping the future is what makes the
+    /// token void.
+    fn answer(&self, token: &str) -> impl Future<Output = Result<Value, Failure>>;
 
     fn record(&self, event: Event<'_>);
 }

@@ -35,6 +35,27 @@ impl io::Write for Counter {
     }
 }
 
+/// What is answered, which may be before the work is done; work that fails is answered so.
+pub(super) async fn answered<T, E>(
+    answer: impl Future<Output = Result<T, E>>,
+    work: impl Future<Output = Result<T, E>>,
+    mut done: impl FnMut(T),
+) -> Result<T, E> {
+    let (mut answer, mut work) = (pin!(answer), pin!(work));
+    let mut works = true;
+    poll_fn(|context| {
+        if works && let Poll::Ready(worked) = work.as_mut().poll(context) {
+            works = false;
+            match worked {
+                Ok(worked) => done(worked),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        answer.as_mut().poll(context)
+    })
+    .await
+}
+
 /// `None` if the time is up first. What is done goes first: `time` is asked only while it waits.
 pub(super) async fn within<T>(
     time: impl Future<Output = ()>,

@@ -232,22 +232,30 @@ impl<H: Host> Visit<'_, H> {
     /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html>. A timestamp that has passed is not
     /// waited for.
     fn pause(&self, until: &Until) -> Attempt<Duration> {
-        let whole = |value: &Value| value.as_u64().filter(|seconds| *seconds <= 99_999_999);
-        let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
-        let scope = self.scope();
         match until {
             Until::Seconds(seconds) => {
-                let what = "whole seconds from 0 to 99999999";
-                let seconds = seconds.evaluate_as("Seconds", &scope, what, whole);
-                self.evaluated(seconds).map(Duration::from_secs)
+                let seconds = self.whole_seconds(seconds, "Seconds")?;
+                Ok(Duration::from_secs(seconds))
             }
             Until::Timestamp(timestamp) => {
+                let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
                 let what = "an ISO 8601 timestamp";
-                let until = timestamp.evaluate_as("Timestamp", &scope, what, time);
+                let until = timestamp.evaluate_as("Timestamp", &self.scope(), what, time);
                 let left = self.evaluated(until)?.duration_since(self.host.now());
                 Ok(Duration::try_from(left).unwrap_or_default())
             }
         }
+    }
+
+    fn whole_seconds(&self, seconds: &Template, field: &str) -> Attempt<u64> {
+        // Source: https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html, and state-task.html.
+        let whole = |value: &Value| value.as_u64().filter(|seconds| *seconds <= 99_999_999);
+        self.evaluated(seconds.evaluate_as(
+            field,
+            &self.scope(),
+            "whole seconds from 0 to 99999999",
+            whole,
+        ))
     }
 
     fn fail(&self, error: &Template, cause: &Template) -> Attempt<Failure> {
@@ -287,22 +295,44 @@ impl<H: Host> Visit<'_, H> {
         }
     }
 
-    async fn attempt<'t>(&self, task: &'t Task) -> Attempt<Exit<'t>> {
-        let state = self.position.state.as_str();
+    async fn attempt<'t>(&mut self, task: &'t Task) -> Attempt<Exit<'t>> {
+        let state = self.position.state.clone();
+        // Each attempt has a token of its own, and other states have none.
+        let token = task.waits_for_token.then(|| self.host.token());
+        match &token {
+            Some(token) => self.context["Task"] = json!({"Token": token}),
+            None => drop(
+                self.context
+                    .as_object_mut()
+                    .and_then(|all| all.remove("Task")),
+            ),
+        }
+        let timeout = self.whole_seconds(&task.timeout, "TimeoutSeconds")?;
         let function = self.string(&task.function, "Arguments/FunctionName")?;
         let payload = self.evaluate(&task.payload, "Arguments/Payload", &self.scope())?;
         if limit::is_too_much(&payload) {
-            return Err(Failure::too_much(state, "arguments"));
+            return Err(Failure::too_much(&state, "arguments"));
         }
         self.host.record(Event::TaskScheduled {
             function: &function,
             payload: &payload,
         });
         self.host.record(Event::TaskStarted);
-        let invocation = self.host.invoke(state, &function, payload);
-        let result = match limit::within(self.host.sleep(task.timeout), invocation).await {
+        let invocation = self.host.invoke(&state, &function, payload);
+        let work = async {
+            let Some(token) = &token else {
+                return invocation.await;
+            };
+            let submitted = |answer| {
+                let output = invoked(&answer);
+                self.host.record(Event::TaskSubmitted { output: &output });
+            };
+            limit::answered(self.host.answer(token), invocation, submitted).await
+        };
+        let sleep = self.host.sleep(Duration::from_secs(timeout));
+        let result = match limit::within(sleep, work).await {
             Some(Ok(answer)) if limit::is_too_much(&answer) => {
-                Err(Failure::too_much(state, "a result"))
+                Err(Failure::too_much(&state, "a result"))
             }
             Some(result) => result,
             None => {
@@ -313,9 +343,8 @@ impl<H: Host> Visit<'_, H> {
             }
         };
         let result = match result {
-            Ok(answer) => {
-                json!({"ExecutedVersion": "$LATEST", "Payload": answer, "StatusCode": 200})
-            }
+            Ok(answer) if token.is_some() => answer,
+            Ok(answer) => invoked(&answer),
             Err(failure) => {
                 self.host.record(Event::TaskFailed { failure: &failure });
                 return Err(failure);
@@ -393,6 +422,11 @@ impl<H: Host> Visit<'_, H> {
                 .collect(),
         ))
     }
+}
+
+/// The result of a task whose function answered.
+fn invoked(answer: &Value) -> Value {
+    json!({"ExecutedVersion": "$LATEST", "Payload": answer, "StatusCode": 200})
 }
 
 /// As `$states.context` tells times.

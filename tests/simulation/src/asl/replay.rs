@@ -61,6 +61,7 @@ pub fn replay(
         started: execution.start_time,
         limit: machine.timeout_seconds().map(Duration::from_secs),
         told,
+        waits: Cell::new(false),
         next: Cell::new(0),
         difference: RefCell::default(),
     };
@@ -85,6 +86,8 @@ struct Replay {
     /// The state machine's time.
     limit: Option<Duration>,
     told: Vec<Told>,
+    /// Whether the task waits for its token: then what its history tells is what came with that.
+    waits: Cell<bool>,
     /// The event that comes next.
     next: Cell<usize>,
     /// The first; after it nothing is compared any more.
@@ -196,14 +199,34 @@ impl Host for Replay {
         _payload: Value,
     ) -> Result<Value, Failure> {
         match self.next().map(|told| &told.what) {
-            Some(What::TaskSucceeded { payload }) => Ok(payload.clone()),
+            _ if self.waits.take() => pending().await,
+            Some(What::TaskSucceeded { output }) => Ok(output["Payload"].clone()),
+            Some(What::TaskFailed(failure)) => Err(failure.clone()),
+            _ => pending().await,
+        }
+    }
+
+    /// Where AWS tells the task's parameters, it stands where this repository's workflows put it.
+    fn token(&self) -> String {
+        self.waits.set(true);
+        let told = match self.next().map(|told| &told.what) {
+            Some(What::TaskScheduled { payload, .. }) => payload.as_ref(),
+            _ => None,
+        };
+        let token = told.and_then(|payload| payload.pointer("/approval/taskToken")?.as_str());
+        token.unwrap_or_default().to_owned()
+    }
+
+    async fn answer(&self, _token: &str) -> Result<Value, Failure> {
+        match self.next().map(|told| &told.what) {
+            Some(What::TaskSucceeded { output }) => Ok(output.clone()),
             Some(What::TaskFailed(failure)) => Err(failure.clone()),
             _ => pending().await,
         }
     }
 
     fn record(&self, event: Event<'_>) {
-        if let Event::TaskStarted = event {
+        if let Event::TaskStarted | Event::TaskSubmitted { .. } = event {
             return;
         }
         match self.next() {

@@ -1,6 +1,6 @@
 //! Surroundings that answer as they are told, in virtual time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::time::Duration;
@@ -22,6 +22,10 @@ pub(crate) enum Does {
 pub(crate) struct Scripted {
     started: Instant,
     script: RefCell<VecDeque<Does>>,
+    /// So many seconds after a task began to wait for its token, it comes back with that.
+    pub(crate) answers: RefCell<VecDeque<(u64, Does)>>,
+    /// Tokens that there were.
+    tokens: Cell<u32>,
     /// In the words of this file: what was recorded.
     pub(crate) events: RefCell<Vec<String>>,
     /// Seconds after the start at which a function was invoked, its name and its payload.
@@ -34,6 +38,8 @@ impl Scripted {
         Scripted {
             started: Instant::now(),
             script: RefCell::new(script.into_iter().collect()),
+            answers: RefCell::default(),
+            tokens: Cell::default(),
             events: RefCell::default(),
             invoked: RefCell::default(),
             positions: RefCell::default(),
@@ -67,15 +73,19 @@ impl Host for Scripted {
             .borrow_mut()
             .push((self.seconds(), function.to_owned(), payload));
         let does = self.script.borrow_mut().pop_front();
-        match does {
-            Some(Does::Answers(answer)) => Ok(answer),
-            Some(Does::Fails(error)) => Err(Failure {
-                error: error.to_owned(),
-                cause: "why".to_owned(),
-            }),
-            Some(Does::Hangs) => pending().await,
-            None => Ok(json!({})),
-        }
+        done(does.unwrap_or(Does::Answers(json!({})))).await
+    }
+
+    fn token(&self) -> String {
+        self.tokens.set(self.tokens.get() + 1);
+        format!("token-{}", self.tokens.get())
+    }
+
+    async fn answer(&self, _token: &str) -> Result<Value, Failure> {
+        let answer = self.answers.borrow_mut().pop_front();
+        let (seconds, does) = answer.unwrap_or((0, Does::Hangs));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        done(does).await
     }
 
     fn record(&self, event: Event<'_>) {
@@ -90,7 +100,13 @@ impl Host for Scripted {
                 format!("scheduled {function} {}", sorted(payload))
             }
             Event::TaskStarted => "started".to_owned(),
-            Event::TaskSucceeded { output } => format!("succeeded {}", sorted(&output["Payload"])),
+            Event::TaskSubmitted { output } => format!("submitted {}", sorted(&output["Payload"])),
+            Event::TaskSucceeded { output } => {
+                format!(
+                    "succeeded {}",
+                    sorted(output.get("Payload").unwrap_or(output))
+                )
+            }
             Event::TaskFailed { failure } => format!("failed {}", failure.error),
             Event::TaskTimedOut { failure } => format!("timed out {}", failure.error),
             Event::EvaluationFailed {
@@ -119,6 +135,17 @@ impl Host for Scripted {
             Event::ExecutionTimedOut => "execution timed out".to_owned(),
         };
         self.events.borrow_mut().push(text);
+    }
+}
+
+async fn done(does: Does) -> Result<Value, Failure> {
+    match does {
+        Does::Answers(answer) => Ok(answer),
+        Does::Fails(error) => Err(Failure {
+            error: error.to_owned(),
+            cause: "why".to_owned(),
+        }),
+        Does::Hangs => pending().await,
     }
 }
 

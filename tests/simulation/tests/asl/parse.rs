@@ -104,8 +104,8 @@ fn what_is_not_understood_of_a_task_is_refused() {
         (with(json!({"HeartbeatSeconds": 5})), "HeartbeatSeconds"),
         (with(json!({"End": true})), "End"),
         (
-            with(json!({"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"})),
-            "waitForTaskToken",
+            with(json!({"Resource": "arn:aws:states:::lambda:invoke.sync"})),
+            "lambda:invoke.sync",
         ),
         (
             with(

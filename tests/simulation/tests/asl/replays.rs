@@ -303,7 +303,7 @@ fn what_is_not_as_it_should_be() {
         (
             of_aws(),
             3,
-            nothing("TaskSubmitted"),
+            nothing("LambdaFunctionScheduled"),
             "an event that it cannot read",
         ),
         (
@@ -362,4 +362,46 @@ fn one_ends_before_the_other() {
         (difference.event, difference.came.as_str()),
         (1, "the input {\"n\":2}")
     );
+}
+
+/// As the workflow of the deploys hands its token on.
+#[test]
+fn what_came_with_a_token_is_told() {
+    let waits = task(json!({
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Arguments": {"FunctionName": "f", "Payload": {"approval": {"taskToken": "{% $states.context.Task.Token %}"}}},
+        "Output": "{% $states.result %}",
+    }));
+    let machine = machine("Ask", json!({"Ask": waits}));
+    let parameters = |token| {
+        json!({"taskScheduledEventDetails": {"parameters":
+            format!(r#"{{"FunctionName": "f", "Payload": {{"approval": {{"taskToken": "{token}"}}}}}}"#)}})
+    };
+    let came = |output: &str| {
+        vec![
+            entered("TaskStateEntered", "Ask", "{\"n\": 1}"),
+            ("TaskScheduled", parameters("AQC")),
+            nothing("TaskStarted"),
+            nothing("TaskSubmitted"),
+            (
+                "TaskSucceeded",
+                json!({"taskSucceededEventDetails": {"output": output}}),
+            ),
+            exited("TaskStateExited", "Ask", r#"{"by": "me"}"#, &json!({})),
+            entered("SucceedStateEntered", "Done", r#"{"by": "me"}"#),
+            exited("SucceedStateExited", "Done", r#"{"by": "me"}"#, &json!({})),
+            ended(r#"{"by": "me"}"#),
+        ]
+    };
+    let compare = |output| {
+        replay(
+            &machine,
+            execution(),
+            json!({"n": 1}),
+            &history(&came(output)),
+        )
+    };
+    assert_eq!(compare(r#"{"by": "me"}"#), Ok(()));
+    let difference = compare(r#"{"by": "you"}"#).unwrap_err();
+    assert!(difference.came.contains("{\"by\":\"you\"}"), "{difference}");
 }

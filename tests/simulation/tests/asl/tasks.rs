@@ -212,3 +212,84 @@ async fn a_catcher_that_fails_is_not_caught() {
     };
     assert_eq!(ending, Ending::Failed(failure));
 }
+
+/// What a task that waits for its token comes to, when, and with which token.
+async fn waits(
+    fields: Value,
+    script: Vec<Does>,
+    answers: Vec<(u64, Does)>,
+) -> (f64, String, Vec<Value>) {
+    let mut task = task(fields);
+    task["Resource"] = json!("arn:aws:states:::lambda:invoke.waitForTaskToken");
+    task["Arguments"]["Payload"] = json!({"token": "{% $states.context.Task.Token %}"});
+    task["Output"] = json!("{% $states.result %}");
+    task["TimeoutSeconds"] = json!("{% 30 * 2 %}");
+    let host = Scripted::new(script);
+    *host.answers.borrow_mut() = answers.into();
+    let machine = machine("Ask", json!({"Ask": task}));
+    let ending = host.run(&machine, json!({})).await;
+    let came = match ending {
+        Ending::Failed(failure) => failure.error,
+        Ending::Succeeded { output } => output.to_string(),
+        Ending::TimedOut => "the execution's time".to_owned(),
+    };
+    let invoked = host.invoked.borrow();
+    let tokens = invoked.iter().map(|(.., payload)| payload["token"].clone());
+    (host.seconds(), came, tokens.collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_token_goes_on_by_that() {
+    let retry = json!({"Retry": [{"ErrorEquals": ["E"], "IntervalSeconds": 5, "MaxAttempts": 1}]});
+    let said = json!({"by": "me"});
+    let cases = [
+        // What the function says does not count.
+        (
+            json!({}),
+            vec![Answers(json!(1))],
+            vec![(20, Answers(said.clone()))],
+            (20.0, said.to_string(), 1),
+        ),
+        (
+            json!({}),
+            vec![],
+            vec![(20, Fails("Refused"))],
+            (20.0, "Refused".to_owned(), 1),
+        ),
+        // The answer may be there before the function is done.
+        (
+            json!({}),
+            vec![Hangs],
+            vec![(20, Answers(said.clone()))],
+            (20.0, said.to_string(), 1),
+        ),
+        (
+            json!({}),
+            vec![],
+            vec![],
+            (60.0, "States.Timeout".to_owned(), 1),
+        ),
+        // Nobody was asked; another try has another token, and all the time again.
+        (
+            json!({}),
+            vec![Fails("E")],
+            vec![],
+            (0.0, "E".to_owned(), 1),
+        ),
+        (
+            retry,
+            vec![Fails("E")],
+            vec![(50, Answers(said.clone()))],
+            (55.0, said.to_string(), 2),
+        ),
+    ];
+    for (fields, script, answers, (seconds, came, tries)) in cases {
+        let what = format!("{script:?} {answers:?}");
+        let tokens: Vec<Value> = (1..=tries).map(|n| json!(format!("token-{n}"))).collect();
+        assert_eq!(
+            waits(fields, script, answers).await,
+            (seconds, came, tokens),
+            "{what}"
+        );
+    }
+}

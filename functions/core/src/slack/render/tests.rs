@@ -257,3 +257,27 @@ fn check(what: &str, message: &Message) {
     }
     assert!(whole < 12_000, "{what}: {whole}");
 }
+
+#[test]
+fn a_command_with_a_token_is_told_whole() {
+    let token = "A".repeat(2_048);
+    let command =
+        |how: &str| format!("To {how}: `aws stepfunctions send-task --task-token '{token}'`");
+    let (yes, no) = (command("approve"), command("refuse"));
+    let asks = described(
+        "waitingForApproval",
+        90,
+        "2 instances are healthy.",
+        &[&yes, &no],
+        &json!({}),
+    );
+    for message in [reply(&asks), alone(&asks)] {
+        let text = read(&message);
+        assert!(text.contains(&yes) && text.contains(&no), "{text}");
+        let texts = message
+            .blocks
+            .iter()
+            .filter_map(|block| block["text"]["text"].as_str());
+        assert!(texts.clone().all(|text| text.chars().count() <= 3_000));
+    }
+}

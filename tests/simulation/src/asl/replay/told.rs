@@ -28,8 +28,9 @@ pub(super) enum What {
         payload: Option<Value>,
     },
     TaskStarted,
+    TaskSubmitted,
     TaskSucceeded {
-        payload: Value,
+        output: Value,
     },
     TaskFailed(Failure),
     TaskTimedOut,
@@ -50,7 +51,7 @@ pub(super) enum What {
 }
 
 /// Reads all but what is the same in every history: `ExecutionStarted` (of which the input is compared) and
-/// `TaskStarted`, which ministack does not write.
+/// `TaskStarted` and `TaskSubmitted`, which ministack does not write.
 pub(super) fn read(history: &[Value], input: &Value) -> Result<Vec<Told>, Difference> {
     let mut told = Vec::new();
     for (index, event) in history.iter().enumerate() {
@@ -67,7 +68,7 @@ pub(super) fn read(history: &[Value], input: &Value) -> Result<Vec<Told>, Differ
                 return Err(unreadable(&format!("the input {input}")));
             }
         }
-        if kind == "ExecutionStarted" || kind == "TaskStarted" {
+        if ["ExecutionStarted", "TaskStarted", "TaskSubmitted"].contains(&kind) {
             continue;
         }
         let time =
@@ -124,12 +125,9 @@ impl What {
                     payload: parameters.get("Payload").cloned(),
                 }
             }
-            "TaskSucceeded" => {
-                let mut output = json(&event["taskSucceededEventDetails"]["output"])?;
-                What::TaskSucceeded {
-                    payload: output.get_mut("Payload")?.take(),
-                }
-            }
+            "TaskSucceeded" => What::TaskSucceeded {
+                output: json(&event["taskSucceededEventDetails"]["output"])?,
+            },
             // ministack has this for a time-out, too, with a cause where AWS has none. What follows of it is as it would
             // be for an error that a function answered.
             "TaskFailed" => What::TaskFailed(failure(&event["taskFailedEventDetails"])),
@@ -164,8 +162,9 @@ impl What {
                 payload: Some(payload.clone()),
             },
             Event::TaskStarted => What::TaskStarted,
+            Event::TaskSubmitted { .. } => What::TaskSubmitted,
             Event::TaskSucceeded { output } => What::TaskSucceeded {
-                payload: output["Payload"].clone(),
+                output: output.clone(),
             },
             Event::TaskFailed { failure } => What::TaskFailed(failure.clone()),
             Event::TaskTimedOut { .. } => What::TaskTimedOut,
@@ -244,7 +243,8 @@ impl fmt::Display for What {
             }
             What::TaskScheduled { .. } => write!(f, "TaskScheduled"),
             What::TaskStarted => write!(f, "TaskStarted"),
-            What::TaskSucceeded { payload } => write!(f, "TaskSucceeded with {payload}"),
+            What::TaskSubmitted => write!(f, "TaskSubmitted"),
+            What::TaskSucceeded { output } => write!(f, "TaskSucceeded with {output}"),
             What::TaskFailed(failure) => {
                 write!(f, "TaskFailed with {}: {}", failure.error, failure.cause)
             }
