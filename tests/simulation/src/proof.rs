@@ -170,6 +170,7 @@ fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
         "renewal-gives-way",
         "renewal-in-a-deploy",
         "remove-in-a-deploy",
+        "superseded-unapproved",
     ]
     .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {

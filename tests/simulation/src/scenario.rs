@@ -282,10 +282,10 @@ pub const SCENARIOS: [Scenario; 40] = [
         name: "superseded-unapproved",
         before: &["upload:good"],
         opening: &[
-            "ask-approval:3600@0s",
-            "approve:300s@0s",
+            "ask-approval:900@0s",
+            "approve:200s@0s",
             "upload:good@0s",
-            "upload:good@200s",
+            "upload:good@100s",
         ],
         outcomes: &["superseded", "succeeded"],
         shifts: true,
