@@ -15,6 +15,9 @@ A task that waits for its token (waitForTaskToken) has its time on the cloud's c
 and fails if its function does. ministack takes numbers alone, of real seconds, and lets such a failure pass.
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
 
+An expression may take its time: ministack gives each a second of real time, which is not enough for the simplest where a
+hundred executions share a computer.
+
 An event that a function fails on is tried twice more by Lambda, a minute and then two later, and then goes where the
 function's EventInvokeConfig says. ministack does so for S3 and SNS, but calls a function once for EventBridge.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -40,6 +43,7 @@ deploy that behaves strangely.
 
 import collections
 import importlib.metadata
+import inspect
 import json
 import os
 import signal
@@ -75,6 +79,7 @@ def main():
 
     run_on_cloud_time(stepfunctions, s3, seconds)
     wait_for_tokens(stepfunctions, speed, authority.WAITING)
+    evaluate_in_any_time(stepfunctions)
     watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
     queue_functions(lambda_svc)
@@ -151,6 +156,13 @@ def wait_for_tokens(stepfunctions, speed, waiting):
 
     stepfunctions._execute_task = execute_task
     stepfunctions._invoke_with_callback = invoke_with_callback
+
+
+def evaluate_in_any_time(stepfunctions):
+    compiled = stepfunctions.jsonata.Jsonata.jsonata
+    if "timeout" not in inspect.signature(compiled).parameters:
+        sys.exit("jsonata limits the time of expressions otherwise: read its jsonata.py")
+    stepfunctions.jsonata.Jsonata.jsonata = staticmethod(lambda expression, timeout=None: compiled(expression))
 
 
 def watch_on_cloud_time(cloudwatch, seconds):
