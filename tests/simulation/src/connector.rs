@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::calls::{Call, error_answer};
 use crate::fault::{Action, Point, Visit};
 use crate::privileges::Privilege;
+use crate::recording::Exchange;
 use crate::services::{Request, Response};
 use crate::world::World;
 
@@ -36,6 +37,8 @@ pub struct Invocation {
     /// Healthy targets by target group as it begins, for a step that moves the traffic.
     at_begin: BTreeMap<String, usize>,
     calls: AtomicU32,
+    /// Its calls; only in a world that tells.
+    exchanges: std::sync::Mutex<Vec<Exchange>>,
     fate: std::sync::Mutex<Option<Fate>>,
     doomed: Notify,
 }
@@ -62,6 +65,7 @@ impl Invocation {
             function: function.to_owned(),
             execution,
             calls: AtomicU32::new(0),
+            exchanges: std::sync::Mutex::default(),
             fate: std::sync::Mutex::new(None),
             doomed: Notify::new(),
         }
@@ -80,6 +84,20 @@ impl Invocation {
         }
     }
 
+    fn record(&self, request: &Request, answer: &Response) {
+        if let Ok(mut exchanges) = self.exchanges.lock() {
+            exchanges.push(Exchange::of(request, answer));
+        }
+    }
+
+    /// What it asked and was answered until now.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.exchanges
+            .lock()
+            .map(|exchanges| exchanges.clone())
+            .unwrap_or_default()
+    }
+
     async fn meet<T>(&self, with: Fate) -> T {
         if let Ok(mut fate) = self.fate.lock() {
             *fate = Some(with);
@@ -89,6 +107,15 @@ impl Invocation {
     }
 
     async fn call(&self, request: Request) -> Result<Response, ConnectorError> {
+        let recorded = self.world.state().tells().then(|| request.clone());
+        let answer = self.exchange(request).await?;
+        if let Some(request) = recorded {
+            self.record(&request, &answer);
+        }
+        Ok(answer)
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, ConnectorError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let call = Call::read(&request);
         let broken = |what: &str| ConnectorError::io(std::io::Error::other(what.to_owned()).into());

@@ -16,6 +16,7 @@ use crate::connector::{Fate, INVOCATION, Invocation};
 use crate::fault::Point;
 use crate::functions;
 use crate::kit::Kit;
+use crate::recording::Recording;
 use crate::services::{Request, Response};
 use crate::world::{
     ACCOUNT, ARTIFACTS, BUILD_STATE_MACHINE, Deed, Invoked, REGION, STATE_MACHINE, State, Upload,
@@ -546,15 +547,16 @@ async fn invoke(
     execution: Option<String>,
     payload: Value,
 ) -> Result<Value, Failure> {
-    let (visit, start) = {
+    let (visit, start, recorded) = {
         let mut state_of_world = world.state();
         state_of_world.under_way += 1;
+        let recorded = state_of_world.tells().then(|| payload.clone());
         let steady = state_of_world.estate.measure.as_ref();
         let start = match steady.map(|measure| measure.pace.start) {
             Some(start) => start,
             None => Duration::from_millis(state_of_world.random.u64(8..40)),
         };
-        (state_of_world.visit(who, state, false), start)
+        (state_of_world.visit(who, state, false), start, recorded)
     };
     tokio::time::sleep(start).await;
     let began = tokio::time::Instant::now();
@@ -599,6 +601,14 @@ async fn invoke(
         took: began.elapsed(),
         ended: world.elapsed(),
     });
+    if let (Some(input), Ok(output)) = (recorded, &result) {
+        state_of_world.seen.recordings.push(Recording {
+            function: function.to_owned(),
+            input,
+            exchanges: invocation.exchanges(),
+            output: output.clone(),
+        });
+    }
     drop(state_of_world);
     result
 }

@@ -19,6 +19,7 @@ pub mod measure;
 pub mod mended;
 pub mod privileges;
 pub mod proof;
+pub mod recording;
 pub mod run;
 pub mod scenario;
 pub mod services;

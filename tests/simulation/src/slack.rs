@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::calls::{Call, error_answer, response};
 use crate::fault::{Action, Visit};
 use crate::privileges::Privilege;
+use crate::recording::{Exchange, Recording};
 use crate::services::{Kms, Request, Response, S3, Ssm};
 use crate::world::{CallMade, KEY, LEDGER, REGION};
 
@@ -40,6 +41,7 @@ struct Account {
     /// Messages that were given back: by their receipts, after how many seconds they are given again.
     given_back: Vec<(String, u64)>,
     calls: Vec<CallMade>,
+    exchanges: Vec<Exchange>,
     denied: Option<Denied>,
 }
 
@@ -117,7 +119,11 @@ impl InMemory {
         let request = request.try_into_http1x().map_err(|error| other(&error))?;
         let (parts, body) = request.into_parts();
         let body = body.bytes().unwrap_or_default().to_vec();
-        let answer = self.account().answer(&Request::from_parts(parts, body));
+        let request = Request::from_parts(parts, body);
+        let mut account = self.account();
+        let answer = account.answer(&request);
+        account.exchanges.push(Exchange::of(&request, &answer));
+        drop(account);
         answer
             .map(SdkBody::from)
             .try_into()
@@ -163,6 +169,7 @@ impl Stage {
                 kms: Kms::new([KEY.to_owned()]),
                 given_back: Vec::new(),
                 calls: Vec::new(),
+                exchanges: Vec::new(),
                 denied: None,
             }))),
         };
@@ -233,20 +240,40 @@ impl Stage {
 impl Process {
     /// Gives it messages as the queue does, all of them for the so-manieth time; the places of those that it gives back.
     pub async fn give(&self, messages: &[String], tries: u32) -> Result<Vec<usize>> {
-        let records = messages.iter().enumerate().map(|(index, body)| {
-            json!({
-                "messageId": index.to_string(), "receiptHandle": format!("receipt-{index}"), "body": body,
-                "attributes": {"ApproximateReceiveCount": tries.to_string()},
-                "eventSource": "aws:sqs", "awsRegion": REGION,
-            })
-        });
-        let event = json!({"Records": records.collect::<Vec<_>>()});
+        let event = event(messages, tries);
         let answer = function::invoke(|event| self.handler.handle(event), event).await?;
         let failed = answer["batchItemFailures"].as_array().into_iter().flatten();
         Ok(failed
             .filter_map(|failed| failed["itemIdentifier"].as_str()?.parse().ok())
             .collect())
     }
+}
+
+fn event(messages: &[String], tries: u32) -> Value {
+    let records = messages.iter().enumerate().map(|(index, body)| {
+        json!({
+            "messageId": index.to_string(), "receiptHandle": format!("receipt-{index}"), "body": body,
+            "attributes": {"ApproximateReceiveCount": tries.to_string()},
+            "eventSource": "aws:sqs", "awsRegion": REGION,
+        })
+    });
+    json!({"Records": records.collect::<Vec<_>>()})
+}
+
+/// A notice of a deploy that begins, told by a process that has told nothing yet.
+pub async fn recording() -> Result<Recording> {
+    let stage = Stage::new(Some(&bot())).await?;
+    let process = stage.process().await?;
+    let input = event(&[notice("started", 1).to_string()], 1);
+    let handle = |event| process.handler.handle(event);
+    let output = function::invoke(handle, input.clone()).await?;
+    let exchanges = stage.account.account().exchanges.clone();
+    Ok(Recording {
+        function: "slack".to_owned(),
+        input,
+        exchanges,
+        output,
+    })
 }
 
 /// A notice of a deploy of hello to qa, so many seconds after its start.

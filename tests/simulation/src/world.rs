@@ -23,6 +23,7 @@ use crate::fault::{Action, Point, Schedule, Visit};
 use crate::machines::{Happening, Machines};
 use crate::measure::{Measure, Milestones};
 use crate::privileges::Privilege;
+use crate::recording::Recording;
 use crate::scenario::PLACE;
 use crate::services::{CloudWatch, Flow, Kms, S3, Sns, Ssm};
 use crate::watch::Watch;
@@ -184,6 +185,8 @@ pub struct Invoked {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub calls: Vec<CallMade>,
+    /// Invocations that succeeded; only of a world that tells.
+    pub recordings: Vec<Recording>,
     pub entries: Vec<Visit>,
     pub invocations: Vec<Invoked>,
     /// Only where it is measured.
