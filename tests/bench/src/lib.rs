@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod deploys;
+pub mod functions;
 pub mod load;
 pub mod page;
 pub mod spread;

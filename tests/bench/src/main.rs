@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser};
-use exuvia_bench::{deploys, load, page};
+use exuvia_bench::{deploys, functions, load, page};
 use serde::Serialize;
 
 #[derive(Parser)]
@@ -14,6 +14,13 @@ enum Command {
     Deploys {
         #[command(flatten)]
         options: deploys::Options,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The functions as Lambda starts them: size, start, first call, each invocation, memory
+    Functions {
+        #[command(flatten)]
+        options: functions::Options,
         #[command(flatten)]
         output: Output,
     },
@@ -48,6 +55,11 @@ fn main() -> Result<()> {
             let found = deploys::measure(&options, |what| eprintln!("  {what}"))?;
             output.write(&found)?;
             print!("{}", deploys::page::section(&found)?.markdown);
+        }
+        Command::Functions { options, output } => {
+            let found = functions::measure(&options)?;
+            output.write(&found)?;
+            print!("{}", functions::page::section(&found).markdown);
         }
         Command::Load { options, output } => {
             let runtime = tokio::runtime::Builder::new_multi_thread()

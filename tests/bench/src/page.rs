@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 
-use crate::{deploys, load};
+use crate::{deploys, functions, load};
 
 /// What a part adds: Markdown, and the plots that it shows by their names.
 pub struct Section {
@@ -33,6 +33,9 @@ pub fn write(found: &Path, output: &Path) -> Result<()> {
     let mut sections = Vec::new();
     if let Some(found) = read(&found.join("deploys.json"))? {
         sections.push(deploys::page::section(&found)?);
+    }
+    if let Some(found) = read(&found.join("functions.json"))? {
+        sections.push(functions::page::section(&found));
     }
     if let Some(found) = read(&found.join("load.json"))? {
         sections.push(load::page::section(&found));

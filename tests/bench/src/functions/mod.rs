@@ -1,0 +1,276 @@
+//! What a function costs: in bytes, until it is there, until it has called AWS for the first time, and then each time.
+//!
+//! The very programs that Lambda runs are started as Lambda starts them, with as much of a processor as it gives them,
+//! and given what a simulated deploy gave them. AWS's answers come at once, so that all that is left is the function's.
+
+mod allowance;
+mod authority;
+mod endpoint;
+pub mod page;
+mod plot;
+mod process;
+mod recordings;
+mod replay;
+mod runtime_api;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use allowance::Allowance;
+use authority::Authority;
+use endpoint::Endpoint;
+pub use process::{Invocation, Start};
+pub use recordings::FUNCTIONS;
+use recordings::Recorded;
+
+/// The smallest that there is, that of most functions, and that of `report`.
+const MEMORY_MB: [u64; 3] = [128, 256, 512];
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// What `cargo xtask package --architecture x86_64` made
+    #[arg(long, default_value = "target/lambda")]
+    pub programs: PathBuf,
+    /// What was made of tests/bench/baselines
+    #[arg(long, default_value = "target/baselines/lambda")]
+    pub baselines: PathBuf,
+    /// Another build of the functions, measured in turns with the first
+    #[arg(long)]
+    pub beside: Option<PathBuf>,
+    /// Cold starts of each function at each size
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub starts: u16,
+    /// Invocations after each start's first
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    pub warm: u16,
+    /// Only these functions
+    #[arg(long = "function", value_parser = clap::builder::PossibleValuesParser::new(FUNCTIONS))]
+    pub functions: Vec<String>,
+}
+
+/// All that was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Found {
+    /// `/proc/cpuinfo`'s name of the processor.
+    pub processor: String,
+    pub programs: Vec<Measured>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    pub kind: Kind,
+    pub name: String,
+    pub zip_bytes: u64,
+    /// What its invocation calls.
+    pub calls: Vec<String>,
+    pub sizes: Vec<AtSize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    Function,
+    /// Of the other build.
+    Beside,
+    /// A function that does nothing.
+    Empty,
+    /// A function as the SDK's guide has it.
+    DefaultSdk,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AtSize {
+    pub memory_mb: u64,
+    pub starts: Vec<Start>,
+}
+
+/// What is to be measured, unpacked.
+struct Subject {
+    kind: Kind,
+    name: String,
+    zip_bytes: u64,
+    bootstrap: PathBuf,
+    recorded: Recorded,
+    sizes: BTreeMap<u64, Vec<Start>>,
+}
+
+/// Starts everything in turns, so that whatever disturbs this computer disturbs all alike.
+pub fn measure(options: &Options) -> Result<Found> {
+    let functions = recordings::functions()?;
+    let directory = Directory::new()?;
+    let mut subjects = subjects(options, functions, &directory.0)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(in_turns(options, &mut subjects, &directory.0))?;
+    let programs = subjects.into_iter().map(|subject| Measured {
+        kind: subject.kind,
+        name: subject.name,
+        zip_bytes: subject.zip_bytes,
+        calls: subject
+            .recorded
+            .exchanges
+            .iter()
+            .map(|one| format!("{}:{}", one.service, one.operation))
+            .collect(),
+        sizes: subject
+            .sizes
+            .into_iter()
+            .map(|(memory_mb, starts)| AtSize { memory_mb, starts })
+            .collect(),
+    });
+    Ok(Found {
+        processor: processor(),
+        programs: programs.collect(),
+    })
+}
+
+async fn in_turns(options: &Options, subjects: &mut [Subject], directory: &Path) -> Result<()> {
+    let authority = Authority::new(directory)?;
+    let endpoint = Endpoint::start(&authority.server).await?;
+    let variables = process::settings(&authority.roots);
+    let allowances: Result<Vec<(u64, Allowance)>> = MEMORY_MB
+        .into_iter()
+        .map(|size| Ok((size, Allowance::for_memory(size)?)))
+        .collect();
+    let allowances = allowances?;
+    for turn in 1..=options.starts {
+        eprintln!("  turn {turn} of {}", options.starts);
+        for subject in &mut *subjects {
+            for (memory_mb, allowance) in &allowances {
+                let program = process::Program {
+                    name: &subject.name,
+                    bootstrap: &subject.bootstrap,
+                    recorded: &subject.recorded,
+                    memory_mb: *memory_mb,
+                    variables: &variables,
+                };
+                let warm = usize::from(options.warm);
+                let start = process::cold_start(&program, &endpoint, allowance, warm).await?;
+                subject.sizes.entry(*memory_mb).or_default().push(start);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn subjects(
+    options: &Options,
+    functions: BTreeMap<String, Recorded>,
+    directory: &Path,
+) -> Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    let mut add = |kind, name: &str, zip: &Path, recorded: &Recorded| -> Result<()> {
+        let bootstrap = directory.join(format!("{kind:?}-{name}"));
+        subjects.push(Subject {
+            kind,
+            name: name.to_owned(),
+            zip_bytes: unpack(zip, &bootstrap)?,
+            bootstrap,
+            recorded: recorded.clone(),
+            sizes: BTreeMap::new(),
+        });
+        Ok(())
+    };
+    let baseline = |name: &str| options.baselines.join(name).join("bootstrap.zip");
+    let two_calls = recordings::two_calls(&functions)?;
+    let empty = baseline("baseline-empty");
+    add(Kind::Empty, "empty", &empty, &recordings::nothing())?;
+    let default = baseline("baseline-default-sdk");
+    add(Kind::DefaultSdk, "default SDK", &default, &two_calls)?;
+    for name in FUNCTIONS {
+        let wanted =
+            options.functions.is_empty() || options.functions.iter().any(|one| one == name);
+        let Some(recorded) = functions.get(name).filter(|_| wanted) else {
+            continue;
+        };
+        let zip = |builds: &Path| builds.join(format!("exuvia-{name}/bootstrap.zip"));
+        add(Kind::Function, name, &zip(&options.programs), recorded)?;
+        if let Some(beside) = &options.beside {
+            add(Kind::Beside, name, &zip(beside), recorded)?;
+        }
+    }
+    Ok(subjects)
+}
+
+/// Takes the program out of a function's zip; how large that is.
+fn unpack(zip: &Path, to: &Path) -> Result<u64> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let missing = || {
+        format!(
+            "cannot read {}: `cargo xtask package --architecture x86_64` makes the functions, and tests/bench/baselines \
+             says how to make what they are measured beside",
+            zip.display()
+        )
+    };
+    let file = fs::File::open(zip).with_context(missing)?;
+    let bytes = file.metadata()?.len();
+    let mut archive = zip::ZipArchive::new(file)?;
+    let mut program = archive.by_name("bootstrap")?;
+    std::io::copy(&mut program, &mut fs::File::create(to)?)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    Ok(bytes)
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let name = name.map(|name| name.trim_start_matches([' ', '\t', ':']));
+    name.unwrap_or("unknown").to_owned()
+}
+
+/// Where programs are unpacked to; it goes when this is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("exuvia-bench-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What is said of the functions beside an empty one holds only if both are built alike.
+    #[test]
+    fn the_empty_function_is_built_as_the_product_is() {
+        let settings = |manifest: &'static str, profile: &str| -> Vec<&'static str> {
+            let (_, rest) = manifest.split_once(profile).unwrap();
+            let section = rest.split("\n[").next().unwrap().lines();
+            let set = section.filter(|line| line.contains('=') && !line.starts_with('#'));
+            set.filter(|line| !line.starts_with("inherits")).collect()
+        };
+        let product = include_str!("../../../../Cargo.toml");
+        let product = settings(product, "[profile.release]");
+        let baseline = include_str!("../../baselines/Cargo.toml");
+        assert!(product.iter().any(|line| line.starts_with("opt-level")));
+        assert_eq!(settings(baseline, "[profile.product]"), product);
+    }
+
+    #[test]
+    fn the_functions_are_those_of_the_pipeline() {
+        let functions = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions"));
+        let mut names: Vec<String> = functions
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .filter(|name| name != "aws" && name != "core")
+            .collect();
+        names.sort();
+        let mut known = super::FUNCTIONS.to_vec();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+}

@@ -1,0 +1,142 @@
+//! What each function is given: an invocation from a simulated deploy, with AWS's answers.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use exuvia_simulation::fault::Schedule;
+use exuvia_simulation::proof::Bench;
+use exuvia_simulation::recording::{Exchange, Recording};
+use exuvia_simulation::scenario::Scenario;
+use serde_json::{Value, json};
+
+/// The functions, by their directories.
+pub const FUNCTIONS: [&str; 13] = [
+    "trigger",
+    "validate",
+    "lock",
+    "plan",
+    "launch",
+    "check-health",
+    "shift-traffic",
+    "retire",
+    "notify",
+    "recover",
+    "build",
+    "report",
+    "slack",
+];
+
+/// Courses in which every function that a workflow or an event invokes has something to do: a deploy that replaces another, one
+/// that is stopped in the middle, and a build.
+const COURSES: [&str; 3] = [
+    "replace seed=1",
+    "replace seed=1 stop@d1/Bake#1",
+    "build seed=1",
+];
+
+/// An invocation that can be repeated.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) input: Value,
+    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) asks_slack: bool,
+}
+
+impl From<Recording> for Recorded {
+    fn from(recording: Recording) -> Self {
+        Self {
+            asks_slack: recording.function == "slack",
+            input: recording.input,
+            exchanges: recording.exchanges,
+        }
+    }
+}
+
+/// For each function the invocation with the most calls.
+pub(crate) fn functions() -> Result<BTreeMap<String, Recorded>> {
+    let mut all = Vec::new();
+    let bench = Bench::new()?;
+    for line in COURSES {
+        let schedule: Schedule = line.parse()?;
+        let scenario = Scenario::named(&schedule.scenario);
+        let ground = bench.ground(scenario.with_context(|| format!("no scenario: {line}"))?)?;
+        let outcome = bench.examine(&ground, &schedule, true).outcome;
+        all.extend(bench.report(&outcome)?.seen.recordings);
+        all.extend(outcome.seen.recordings);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    all.push(runtime.block_on(exuvia_simulation::slack::recording())?);
+
+    let mut chosen: BTreeMap<String, Recording> = BTreeMap::new();
+    for recording in all {
+        let known = chosen.get(&recording.function);
+        if known.is_none_or(|known| known.exchanges.len() < recording.exchanges.len()) {
+            chosen.insert(recording.function.clone(), recording);
+        }
+    }
+    for function in FUNCTIONS {
+        match chosen.get(function) {
+            None => bail!("{function} was never invoked in the simulation"),
+            Some(one) if one.exchanges.is_empty() => {
+                bail!("{function} called nothing in the simulation")
+            }
+            Some(_) => {}
+        }
+    }
+    let recorded = chosen.into_iter();
+    Ok(recorded.map(|(name, one)| (name, one.into())).collect())
+}
+
+/// What the function that does nothing is given.
+pub(crate) fn nothing() -> Recorded {
+    Recorded {
+        input: json!({}),
+        exchanges: Vec::new(),
+        asks_slack: false,
+    }
+}
+
+/// What the default build of the SDK is given: an object and a look at the groups, as functions were answered them.
+pub(crate) fn two_calls(functions: &BTreeMap<String, Recorded>) -> Result<Recorded> {
+    let find = |operation: &str| {
+        let mut all = functions.values().flat_map(|one| &one.exchanges);
+        let wanted = |one: &&Exchange| one.operation == operation && one.answer.status() == 200;
+        let found = all.find(wanted).cloned();
+        found.ok_or_else(|| anyhow!("no function called {operation} in the simulation"))
+    };
+    let object = find("GetObject")?;
+    let path = object.path.trim_start_matches('/');
+    let (bucket, key) = path.split_once('/').context("an object without a key")?;
+    Ok(Recorded {
+        input: json!({ "bucket": bucket, "key": key }),
+        exchanges: vec![object.clone(), find("DescribeAutoScalingGroups")?],
+        asks_slack: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_is_given_an_invocation_that_calls_aws() {
+        let recorded = functions().unwrap();
+        let names: Vec<&str> = recorded.keys().map(String::as_str).collect();
+        let mut known = FUNCTIONS.to_vec();
+        known.sort_unstable();
+        assert_eq!(names, known);
+        let operations = |name: &str| -> Vec<&str> {
+            let exchanges = recorded[name].exchanges.iter();
+            exchanges.map(|one| one.operation.as_str()).collect()
+        };
+        assert_eq!(operations("trigger"), ["StartExecution"]);
+        assert!(operations("recover").contains(&"StartExecution"));
+        assert!(operations("launch").contains(&"CreateAutoScalingGroup"));
+        assert!(operations("plan").contains(&"Sign"));
+        assert!(operations("slack").contains(&"PutObject"));
+        let both = two_calls(&recorded).unwrap();
+        assert_eq!(both.exchanges.len(), 2);
+    }
+}
