@@ -102,7 +102,7 @@ struct Subject {
 pub fn measure(options: &Options) -> Result<Found> {
     let functions = recordings::functions()?;
     let directory = Directory::new()?;
-    let mut subjects = subjects(options, functions, &directory.0)?;
+    let mut subjects = subjects(options, &functions, &directory.0)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -160,7 +160,7 @@ async fn in_turns(options: &Options, subjects: &mut [Subject], directory: &Path)
 
 fn subjects(
     options: &Options,
-    functions: BTreeMap<String, Recorded>,
+    functions: &BTreeMap<String, Recorded>,
     directory: &Path,
 ) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
@@ -177,7 +177,7 @@ fn subjects(
         Ok(())
     };
     let baseline = |name: &str| options.baselines.join(name).join("bootstrap.zip");
-    let two_calls = recordings::two_calls(&functions)?;
+    let two_calls = recordings::two_calls(functions)?;
     let empty = baseline("baseline-empty");
     add(Kind::Empty, "empty", &empty, &recordings::nothing())?;
     let default = baseline("baseline-default-sdk");

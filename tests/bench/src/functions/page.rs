@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{AtSize, FUNCTIONS, Found, Kind, Measured, Start, plot};
+use super::{AtSize, FUNCTIONS, Found, Invocation, Kind, Measured, Start, plot};
 use crate::page::Section;
 use crate::spread::Spread;
 
@@ -20,33 +20,18 @@ const MOST_MEMORY_KIB: u64 = 32_000_000 / 1_024;
 /// One of the times that a start has, in milliseconds.
 type Time = fn(&Start) -> Option<f64>;
 
-fn init(start: &Start) -> Option<f64> {
-    Some(start.init)
-}
-
-fn first_call(start: &Start) -> Option<f64> {
-    start.first_call
-}
-
+const INIT: Time = |start| Some(start.init);
+const FIRST_CALL: Time = |start| start.first_call;
 /// From the process's start until its first call is answered.
-fn until_first_call(start: &Start) -> Option<f64> {
-    Some(start.init + start.first_call?)
-}
+const UNTIL_FIRST_CALL: Time = |start| Some(start.init + start.first_call?);
+const FIRST: Time = |start| Some(start.first.whole);
+const WARM: Time = |start| typical(start, |one| one.whole);
+const OVERHEAD: Time = |start| typical(start, Invocation::overhead);
+const PROCESSOR: Time = |start| typical(start, |one| one.cpu);
 
-fn first(start: &Start) -> Option<f64> {
-    Some(start.first.whole)
-}
-
-fn warm(start: &Start) -> Option<f64> {
-    Spread::of(start.warm.iter().map(|one| one.whole)).map(|spread| spread.median)
-}
-
-fn overhead(start: &Start) -> Option<f64> {
-    Spread::of(start.warm.iter().map(|one| one.overhead())).map(|spread| spread.median)
-}
-
-fn cpu(start: &Start) -> Option<f64> {
-    Spread::of(start.warm.iter().map(|one| one.cpu)).map(|spread| spread.median)
+/// The median of a start's warm invocations.
+fn typical(start: &Start, time: fn(&Invocation) -> f64) -> Option<f64> {
+    Spread::of(start.warm.iter().map(time)).map(|spread| spread.median)
 }
 
 impl AtSize {
@@ -114,8 +99,8 @@ fn goals(found: &Found) -> Vec<[String; 3]> {
         add(goal, measured, largest.zip_bytes <= MOST_ZIP);
     }
     for size in found.sizes() {
-        let slowest = found.slowest(Kind::Function, size, init);
-        let empty = found.slowest(Kind::Empty, size, init);
+        let slowest = found.slowest(Kind::Function, size, INIT);
+        let empty = found.slowest(Kind::Empty, size, INIT);
         if let (Some((time, name)), Some((limit, _))) = (slowest, empty) {
             add(
                 format!("It is there in {MOST_INIT} times what an empty one takes, at {size} MB"),
@@ -128,8 +113,8 @@ fn goals(found: &Found) -> Vec<[String; 3]> {
         }
     }
     for size in found.sizes() {
-        let slowest = found.slowest(Kind::Function, size, first_call);
-        let default = found.slowest(Kind::DefaultSdk, size, first_call);
+        let slowest = found.slowest(Kind::Function, size, FIRST_CALL);
+        let default = found.slowest(Kind::DefaultSdk, size, FIRST_CALL);
         if let (Some((time, name)), Some((other, _))) = (slowest, default) {
             add(
                 format!("Its first call takes half of what the SDK takes by default, at {size} MB"),
@@ -142,14 +127,14 @@ fn goals(found: &Found) -> Vec<[String; 3]> {
         }
     }
     for size in found.sizes() {
-        if let Some((time, name)) = found.slowest(Kind::Function, size, overhead) {
+        if let Some((time, name)) = found.slowest(Kind::Function, size, OVERHEAD) {
             add(
                 format!(
                     "Warm, it takes less than {MOST_OVERHEAD} ms besides its calls, at {size} MB"
                 ),
                 format!(
                     "{time:.1} ms (`{name}`); the middle one {:.1} ms",
-                    found.middle(size, overhead).unwrap_or_default()
+                    found.middle(size, OVERHEAD).unwrap_or_default()
                 ),
                 time < MOST_OVERHEAD,
             );
@@ -195,12 +180,12 @@ fn rows(found: &Found, memory_mb: u64) -> Vec<[String; 9]> {
         Some([
             name,
             format!("{:.2}", megabytes(program.zip_bytes)),
-            time(init),
-            time(first_call),
-            time(first),
-            time(warm),
-            format!("{} / {}", time(overhead), program.calls.len()),
-            time(cpu),
+            time(INIT),
+            time(FIRST_CALL),
+            time(FIRST),
+            time(WARM),
+            format!("{} / {}", time(OVERHEAD), program.calls.len()),
+            time(PROCESSOR),
             format!("{:.1}", kib_in_mb(size.peak_kib())),
         ])
     });
@@ -269,12 +254,12 @@ pub fn section(found: &Found) -> Section {
     Section {
         markdown: text,
         plots: vec![
-            plot::by_memory(found, "functions-init", "until it is there, ms", init),
+            plot::by_memory(found, "functions-init", "until it is there, ms", INIT),
             plot::by_memory(
                 found,
                 "functions-first-call",
                 "from its start to its first call's answer, ms",
-                until_first_call,
+                UNTIL_FIRST_CALL,
             ),
         ]
         .into_iter()
@@ -286,7 +271,6 @@ pub fn section(found: &Found) -> Section {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::Invocation;
 
     fn program(kind: Kind, name: &str, init: f64, first_call: Option<f64>) -> Measured {
         let invocation = Invocation {

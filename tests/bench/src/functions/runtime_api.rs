@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// What a process may take to say something: twenty times as long as the slowest at the smallest size.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:exuvia";
 
 /// What a process says.
