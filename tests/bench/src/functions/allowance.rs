@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -55,7 +57,13 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.group);
+        // A process that was killed takes a moment to be gone.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.group).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -104,12 +104,12 @@ impl Running<'_> {
         let init = millis(ready.since - began);
         let init_cpu = self.cpu()? - cpu;
 
-        let (first, replay, delivered, mut ready) = self.invoke(ready).await?;
+        let (first, replay, delivered, mut ready) = self.invoke(ready, true).await?;
         let ends = replay.made.iter().map(|made| made.ended);
         let first_call = ends.min().map(|ended| millis(ended - delivered));
         let mut invocations = Vec::new();
         for _ in 0..warm {
-            let (one, _, _, next) = self.invoke(ready).await?;
+            let (one, _, _, next) = self.invoke(ready, false).await?;
             invocations.push(one);
             ready = next;
         }
@@ -125,13 +125,18 @@ impl Running<'_> {
         })
     }
 
-    async fn invoke(&mut self, ready: Ready) -> Result<(Invocation, Replay, Instant, Ready)> {
+    async fn invoke(
+        &mut self,
+        ready: Ready,
+        is_first: bool,
+    ) -> Result<(Invocation, Replay, Instant, Ready)> {
         self.endpoint.begin(self.program.recorded).await?;
         let cpu = self.cpu()?;
         let invoked = self.api.invoke(ready, &self.program.recorded.input).await?;
         let ready = self.api.ready().await?;
         let cpu = self.cpu()? - cpu;
-        let replay = self.endpoint.end()?;
+        let replay = self.endpoint.end();
+        replay.as_recorded(is_first)?;
         // What the queue is to give again did not get to Slack.
         let failures = invoked.output["batchItemFailures"].as_array();
         if failures.is_some_and(|failures| !failures.is_empty()) {

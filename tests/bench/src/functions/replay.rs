@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use exuvia_simulation::calls::Call;
 use exuvia_simulation::recording::Exchange;
 use exuvia_simulation::services::{Request, Response};
@@ -12,7 +13,7 @@ pub(crate) struct Replay {
     left: Vec<Exchange>,
     pub(crate) made: Vec<Made>,
     /// Requests that nothing was recorded for.
-    pub(crate) unexpected: Vec<String>,
+    unexpected: Vec<String>,
 }
 
 /// When a request came, and when it was answered.
@@ -47,11 +48,24 @@ impl Replay {
         Some(self.left.remove(index).answer)
     }
 
-    /// The operations that were recorded and did not come.
-    pub(crate) fn left(&self) -> Vec<String> {
-        let left = self.left.iter();
-        left.map(|one| format!("{}:{}", one.service, one.operation))
-            .collect()
+    /// An error, if what came is not what was recorded. `whole`: all of it must have come; a process need not ask again for
+    /// what it has kept from an earlier invocation.
+    pub(crate) fn as_recorded(&self, whole: bool) -> Result<()> {
+        if !self.unexpected.is_empty() {
+            bail!(
+                "it called what it did not call when it was recorded: {}",
+                self.unexpected.join(", ")
+            );
+        }
+        if whole && !self.left.is_empty() {
+            let left = self.left.iter();
+            let left = left.map(|one| format!("{}:{}", one.service, one.operation));
+            bail!(
+                "it did not call what it called when it was recorded: {}",
+                left.collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// How long at least one request was being answered.
@@ -104,7 +118,7 @@ mod tests {
         assert_eq!(body("/ledger/other").as_deref(), Some("a"));
         assert_eq!(body("/ledger/a"), None);
         assert_eq!(replay.unexpected, ["s3:GetObject /ledger/a"]);
-        assert!(replay.left().is_empty());
+        assert!(replay.left.is_empty());
     }
 
     #[test]
