@@ -8,8 +8,10 @@
 pub mod artifacts;
 pub mod builders;
 pub mod conversations;
+mod environment;
 mod error;
 pub use aws_config::{ConfigLoader, Region, SdkConfig};
+pub use environment::config;
 pub mod fleet;
 pub mod function;
 pub mod keys;
@@ -33,23 +35,29 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use exuvia_core::error::StepError;
 
-/// What all clients share.
-pub async fn config() -> SdkConfig {
-    loader().load().await
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
 }
 
-/// As [`config`], before it is loaded. A call that hangs is given up well before the function's own time-out, so that
-/// the step ends with a reason and is tried again.
+/// As [`config`], of what the caller says in place of the environment.
 pub fn loader() -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::standard().with_max_attempts(4))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(3))
-                .operation_attempt_timeout(Duration::from_secs(8))
-                .operation_timeout(Duration::from_secs(20))
-                .build(),
-        )
+    aws_config::defaults(behavior())
+        .retry_config(retries())
+        .timeout_config(timeouts())
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(4)
+}
+
+/// A call that hangs is given up well before the function's own time-out, so that the step ends with a reason and is
+/// tried again.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(8))
+        .operation_timeout(Duration::from_secs(20))
+        .build()
 }
 
 /// A function's environment variables, given by `infra/pipeline.yaml`.

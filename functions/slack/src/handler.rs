@@ -74,7 +74,7 @@ impl Handler {
             credentials: Credentials::new(Secrets::new(config), settings.get("SLACK_PARAMETER")?),
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             queue: Queue::new(config, settings.get("QUEUE_URL")?),
-            web: Web::new(settings.find(exuvia_core::slack::SERVER))?,
+            web: Web::new(settings.find(exuvia_core::slack::SERVER)),
         })
     }
 

@@ -3,9 +3,9 @@
 //! hyper with rustls is what the AWS SDK brings already.
 
 use std::error::Error;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use exuvia_core::error::StepError;
 use exuvia_core::slack::answer::{Answer, Failure};
 use exuvia_core::slack::credential::{Bot, Secret};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -24,25 +24,39 @@ pub(crate) const WHOLE: Duration = Duration::from_secs(10);
 /// An answer has a copy of the message.
 const MOST_BYTES: usize = 256 * 1024;
 
+type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 pub(crate) struct Web {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Made for the first request: it reads all certificates that the operating system trusts.
+    client: OnceLock<Https>,
     /// In place of Slack's hosts.
     server: Option<String>,
 }
 
 impl Web {
-    pub(crate) fn new(server: Option<String>) -> Result<Self, StepError> {
+    pub(crate) fn new(server: Option<String>) -> Self {
+        Self {
+            client: OnceLock::new(),
+            server: server.map(|server| server.trim_end_matches('/').to_owned()),
+        }
+    }
+
+    fn client(&self) -> Result<&Https, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.enforce_http(false);
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let builder = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(provider)
-            .map_err(|error| StepError::Unreadable {
-                what: "the certificates of this function's operating system".to_owned(),
-                problem: error.to_string(),
+            .map_err(|error| {
+                unavailable(&format!(
+                    "the certificates of this function's operating system cannot be read: {error}"
+                ))
             })?;
-        let builder = match server {
+        let builder = match self.server {
             Some(_) => builder.https_or_http(),
             None => builder.https_only(),
         };
@@ -51,8 +65,7 @@ impl Web {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(connector);
-        let server = server.map(|server| server.trim_end_matches('/').to_owned());
-        Ok(Self { client, server })
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Calls a method of the Web API.
@@ -109,7 +122,7 @@ impl Web {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let response = self.client.request(request).await;
+        let response = self.client()?.request(request).await;
         let response = response.map_err(|error| unavailable(&chain(&error)))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER);

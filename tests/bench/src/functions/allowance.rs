@@ -23,12 +23,26 @@ enum Version {
 
 /// A control group whose processes together get so much of a processor; it goes when this is dropped.
 pub(crate) struct Allowance {
+    root: PathBuf,
     group: PathBuf,
+    has_this: bool,
 }
 
 impl Allowance {
     /// What Lambda gives for so much memory.
     pub(crate) fn for_memory(megabytes: u64) -> Result<Self> {
+        Self::new(&megabytes.to_string(), Some(quota_micros(megabytes)))
+    }
+
+    /// For this process, which is AWS and the clock: all that there is.
+    pub(crate) fn for_this_process() -> Result<Self> {
+        let mut allowance = Self::new("itself", None)?;
+        allowance.admit(std::process::id())?;
+        allowance.has_this = true;
+        Ok(allowance)
+    }
+
+    fn new(name: &str, quota: Option<u64>) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read the mounts")?;
         let (root, version) = hierarchy(&mounts, |root| {
             fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default()
@@ -38,14 +52,18 @@ impl Allowance {
                 "the processor cannot be limited here: no control group hierarchy with the controller `cpu` is mounted"
             )
         })?;
-        let group = root.join(format!("exuvia-bench-{}-{megabytes}", std::process::id()));
-        make(&root, &group, version, quota_micros(megabytes)).with_context(|| {
+        let group = root.join(format!("exuvia-bench-{}-{name}", std::process::id()));
+        make(&root, &group, version, quota).with_context(|| {
             format!(
                 "the processor cannot be limited by {}: this needs root, and a hierarchy that may be written to",
                 group.display()
             )
         })?;
-        Ok(Self { group })
+        Ok(Self {
+            root,
+            group,
+            has_this: false,
+        })
     }
 
     pub(crate) fn admit(&self, process: u32) -> Result<()> {
@@ -57,6 +75,10 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
+        if self.has_this {
+            let this = std::process::id().to_string();
+            let _ = fs::write(self.root.join("cgroup.procs"), this);
+        }
         // A process that was killed takes a moment to be gone.
         for _ in 0..100 {
             if fs::remove_dir(&self.group).is_ok() {
@@ -68,7 +90,7 @@ impl Drop for Allowance {
 }
 
 /// What else runs on this computer gets the processor only if the group does not want it.
-fn make(root: &Path, group: &Path, version: Version, quota: u64) -> std::io::Result<()> {
+fn make(root: &Path, group: &Path, version: Version, quota: Option<u64>) -> std::io::Result<()> {
     if !group.exists() {
         fs::create_dir(group)?;
     }
@@ -76,12 +98,14 @@ fn make(root: &Path, group: &Path, version: Version, quota: u64) -> std::io::Res
     match version {
         Version::One => {
             set("cpu.shares", "262144".to_owned())?;
+            let Some(quota) = quota else { return Ok(()) };
             set("cpu.cfs_period_us", PERIOD_MICROS.to_string())?;
             set("cpu.cfs_quota_us", quota.to_string())
         }
         Version::Two => {
             fs::write(root.join("cgroup.subtree_control"), "+cpu")?;
             set("cpu.weight", "10000".to_owned())?;
+            let Some(quota) = quota else { return Ok(()) };
             set("cpu.max", format!("{quota} {PERIOD_MICROS}"))
         }
     }

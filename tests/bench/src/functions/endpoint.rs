@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use exuvia_slack_stand_in::Slack;
@@ -40,6 +40,7 @@ pub(crate) struct Endpoint {
     slack: Arc<Mutex<Option<Slack>>>,
     ports: Vec<(&'static str, u16)>,
     slack_port: u16,
+    answers_in: Duration,
     serving: Vec<AbortHandle>,
 }
 
@@ -52,12 +53,13 @@ impl Drop for Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) async fn start(server: &Arc<ServerConfig>) -> Result<Self> {
+    pub(crate) async fn start(server: &Arc<ServerConfig>, answers_in: Duration) -> Result<Self> {
         let mut endpoint = Self {
             replay: Arc::default(),
             slack: Arc::default(),
             ports: Vec::new(),
             slack_port: 0,
+            answers_in,
             serving: Vec::new(),
         };
         for service in SERVICES {
@@ -73,11 +75,13 @@ impl Endpoint {
         let port = listener.local_addr()?.port();
         let acceptor = TlsAcceptor::from(Arc::clone(server));
         let (replay, slack) = (Arc::clone(&self.replay), Arc::clone(&self.slack));
+        let answers_in = self.answers_in;
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = Connection {
                     replay: Arc::clone(&replay),
                     slack: Arc::clone(&slack),
+                    answers_in,
                 };
                 tokio::spawn(connection.serve(acceptor.clone(), stream));
             }
@@ -121,6 +125,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Connection {
     replay: Arc<Mutex<Replay>>,
     slack: Arc<Mutex<Option<Slack>>>,
+    answers_in: Duration,
 }
 
 impl Connection {
@@ -145,6 +150,7 @@ impl Connection {
             *response.status_mut() = hyper::StatusCode::NOT_IMPLEMENTED;
             response
         });
+        tokio::time::sleep(self.answers_in.saturating_sub(began.elapsed())).await;
         lock(&self.replay).made.push(Made {
             began,
             ended: Instant::now(),
@@ -211,7 +217,9 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("exuvia-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let authority = Authority::new(&directory).unwrap();
-        let endpoint = Endpoint::start(&authority.server).await.unwrap();
+        let endpoint = Endpoint::start(&authority.server, Duration::ZERO)
+            .await
+            .unwrap();
         let mut roots = rustls::RootCertStore::empty();
         let known = CertificateDer::pem_file_iter(&authority.roots).unwrap();
         roots.add_parsable_certificates(known.map(Result::unwrap));

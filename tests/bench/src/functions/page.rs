@@ -22,7 +22,7 @@ type Time = fn(&Start) -> Option<f64>;
 
 const INIT: Time = |start| Some(start.init);
 const FIRST_CALL: Time = |start| start.first_call;
-/// From the process's start until its first call is answered.
+/// From the process's start until its first call has got to AWS.
 const UNTIL_FIRST_CALL: Time = |start| Some(start.init + start.first_call?);
 const FIRST: Time = |start| Some(start.first.whole);
 const WARM: Time = |start| typical(start, |one| one.whole);
@@ -232,18 +232,19 @@ pub fn section(found: &Found) -> Section {
          as much of a processor ({}) as Lambda gives for the memory: one at \
          [1,769 MB, others in proportion](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html), here in \
          periods of 20 ms. Each of the {} is given an invocation that was recorded in a simulated deploy. AWS is HTTPS on this \
-         computer, a connection for each service, with the recorded answers at once: what is left is the function's own \
-         time. {starts} starts each, all in turns. Lambda's own part of a cold start (a machine, the zip) is not in it, nor \
+         computer, a connection for each service, with the recorded answers {} ms later each, which are no part of the times for \
+         calls and besides calls. {starts} starts each, all in turns. Lambda's own part of a cold start (a machine, the zip) is not in it, nor \
          the network.\n\n\
          Beside them: *empty*, a function on the same runtime, built alike, that does nothing; and *default SDK*, which \
          follows the SDK's guide: default features, default settings, optimised for speed. It gets an object and describes \
          groups. ([`tests/bench/baselines`](../tests/bench/baselines))\n\n",
         found.processor,
         FUNCTIONS.len(),
+        found.answer_millis,
     );
     text += &table(["goal", "measured", "met?"], &goals(found));
     text += "\n![Until a function is there](functions-init.svg)\n\n\
-             ![Until a function's first call is answered](functions-first-call.svg)\n";
+             ![From a function's start until its first call gets to AWS](functions-first-call.svg)\n";
     for size in found.sizes() {
         let _ = write!(
             text,
@@ -258,7 +259,7 @@ pub fn section(found: &Found) -> Section {
             plot::by_memory(
                 found,
                 "functions-first-call",
-                "from its start to its first call's answer, ms",
+                "from its start until its first call gets to AWS, ms",
                 UNTIL_FIRST_CALL,
             ),
         ]
@@ -301,6 +302,7 @@ mod tests {
     fn found(init: f64, first_call: f64) -> Found {
         Found {
             processor: "a processor".to_owned(),
+            answer_millis: 10,
             programs: vec![
                 program(Kind::Empty, "empty", 10.0, None),
                 program(Kind::DefaultSdk, "default SDK", 40.0, Some(100.0)),

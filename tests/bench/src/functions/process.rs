@@ -23,7 +23,8 @@ pub struct Start {
     /// From the process's start until it asks for an invocation.
     pub init: f64,
     pub init_cpu: f64,
-    /// From the first invocation's delivery until its first call is answered; none, if it makes none.
+    /// From the first invocation's delivery until its first request has got to AWS, which may then take its time; none, if
+    /// there is none.
     pub first_call: Option<f64>,
     pub first: Invocation,
     pub warm: Vec<Invocation>,
@@ -105,8 +106,8 @@ impl Running<'_> {
         let init_cpu = self.cpu()? - cpu;
 
         let (first, replay, delivered, mut ready) = self.invoke(ready, true).await?;
-        let ends = replay.made.iter().map(|made| made.ended);
-        let first_call = ends.min().map(|ended| millis(ended - delivered));
+        let begins = replay.made.iter().map(|made| made.began);
+        let first_call = begins.min().map(|began| millis(began - delivered));
         let mut invocations = Vec::new();
         for _ in 0..warm {
             let (one, _, _, next) = self.invoke(ready, false).await?;
