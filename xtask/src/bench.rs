@@ -6,12 +6,15 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::cloud::Instances;
+use crate::package::{self, Architecture};
 use crate::process;
 use crate::simulate::PROFILE;
 use crate::ui::Ui;
 use crate::{compile, test, tools};
 
 const BINARY: &str = "exuvia-bench";
+/// The one that is built and measured where little will do.
+const QUICK_FUNCTION: &str = "recover";
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -30,6 +33,9 @@ pub(crate) struct Options {
 enum Part {
     /// In virtual time: overhead, rollbacks, growth, costs; ten minutes
     Deploys,
+    /// As Lambda starts them: the functions' size, start, first call, overhead and memory; half an hour to build them, and ten
+    /// minutes. Needs root, to limit the processor
+    Functions,
     /// In a local AWS, in real time: lost requests, overhead, many deploys at once; a quarter of an hour
     Load,
 }
@@ -38,6 +44,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Deploys => "deploys",
+            Self::Functions => "functions",
             Self::Load => "load",
         }
     }
@@ -55,6 +62,7 @@ impl Part {
                 "--uploads",
                 "2",
             ],
+            Self::Functions => &["--starts", "1", "--warm", "1", "--function", QUICK_FUNCTION],
             Self::Load => &["--quick"],
         }
     }
@@ -89,6 +97,17 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> Result<()> {
         }
         match part {
             Part::Deploys => measure(arguments, Vec::new()).await?,
+            Part::Functions => {
+                let this = Architecture::of_this_machine();
+                let functions: &[&str] = if options.quick {
+                    &[QUICK_FUNCTION]
+                } else {
+                    &compile::FUNCTIONS
+                };
+                package::functions(ui, this, functions).await?;
+                package::baselines(ui, this).await?;
+                measure(arguments, Vec::new()).await?;
+            }
             Part::Load => {
                 crate::prepare(ui).await?;
                 let cloud = test::cloud(ui, "bench", 1, Instances::Processes).await?;

@@ -86,7 +86,7 @@ fn run(command: Command, ui: &Ui) -> Result<ExitCode> {
         Command::Exec(options) => done(process::exec(&options)),
         Command::Image(options) => done(image::run(&options)),
         Command::Lint => interruptible(lint(ui)),
-        Command::Package(options) => done(package::run(&options)),
+        Command::Package(options) => interruptible(package::run(ui, &options)),
         Command::Env => done(up::env()),
         Command::Down => done(up::down(ui)),
         Command::Demo { speed, docker } => {

@@ -70,3 +70,20 @@ impl HttpClient for Shared {
         self.0.http_connector(settings, components)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client without a time-out or retries would do without them in silence.
+    #[test]
+    fn what_all_clients_share_is_set() {
+        let config = config();
+        let timeouts = config.timeout_config().unwrap();
+        assert!(timeouts.connect_timeout().is_some());
+        assert!(timeouts.operation_attempt_timeout() < timeouts.operation_timeout());
+        assert_eq!(config.retry_config().unwrap().max_attempts(), 4);
+        assert!(config.http_client().is_some());
+        assert!(config.credentials_provider().is_some());
+    }
+}

@@ -6,4 +6,5 @@ pub mod deploys;
 pub mod functions;
 pub mod load;
 pub mod page;
+mod plot;
 pub mod spread;

@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         Command::Functions { options, output } => {
             let found = functions::measure(&options)?;
             output.write(&found)?;
-            print!("{}", functions::page::section(&found).markdown);
+            print!("{}", functions::page::section(&found)?.markdown);
         }
         Command::Load { options, output } => {
             let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -28,6 +28,27 @@ each figure is counted are said with the figures. Real AWS has not been measured
 
 ";
 
+/// A table in Markdown.
+pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let head: Vec<String> = head.iter().map(ToString::to_string).collect();
+    let ruler = vec!["---".to_owned(); head.len()];
+    let mut text = line(&head) + &line(&ruler);
+    for row in rows {
+        text += &line(&row);
+    }
+    text
+}
+
+/// A goal, what was measured, and whether that is good enough.
+pub(crate) fn goal(what: &str, wanted: &str, measured: String, met: bool) -> Vec<String> {
+    let met = if met { "yes" } else { "**no**" };
+    vec![what.to_owned(), wanted.to_owned(), measured, met.to_owned()]
+}
+
+/// The head of a table of these.
+pub(crate) const GOALS: [&str; 4] = ["", "goal", "measured", "met?"];
+
 /// Writes the page and its plots. What was not measured yet is left out.
 pub fn write(found: &Path, output: &Path) -> Result<()> {
     let mut sections = Vec::new();
@@ -35,7 +56,7 @@ pub fn write(found: &Path, output: &Path) -> Result<()> {
         sections.push(deploys::page::section(&found)?);
     }
     if let Some(found) = read(&found.join("functions.json"))? {
-        sections.push(functions::page::section(&found));
+        sections.push(functions::page::section(&found)?);
     }
     if let Some(found) = read(&found.join("load.json"))? {
         sections.push(load::page::section(&found));

@@ -7,7 +7,7 @@ use super::cost::{self, Line};
 use super::overhead::{Booting, Deploy};
 use super::rollback::{Failing, Failure, RolledBack};
 use super::{Found, growth, lab, peers, plot, quotas};
-use crate::page::Section;
+use crate::page::{GOALS, Section, goal, table};
 use crate::spread::Spread;
 
 /// # Errors
@@ -27,26 +27,6 @@ pub fn section(found: &Found) -> anyhow::Result<Section> {
         plots: plot::all(found)?,
     })
 }
-
-/// A table in Markdown.
-fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let head: Vec<String> = head.iter().map(ToString::to_string).collect();
-    let ruler = vec!["---".to_owned(); head.len()];
-    let mut text = line(&head) + &line(&ruler);
-    for row in rows {
-        text += &line(&row);
-    }
-    text
-}
-
-/// A goal, what was measured, and whether that is good enough.
-fn goal(what: &str, wanted: &str, measured: String, met: bool) -> Vec<String> {
-    let met = if met { "yes" } else { "**no**" };
-    vec![what.to_owned(), wanted.to_owned(), measured, met.to_owned()]
-}
-
-const GOALS: [&str; 4] = ["", "goal", "measured", "met?"];
 
 /// The median and the 99th percentile.
 fn told(spread: Option<Spread>) -> String {

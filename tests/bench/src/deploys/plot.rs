@@ -1,34 +1,29 @@
-//! The two pictures of this part: on white, so that they can be read on any page.
+//! The two pictures of this part.
 
-use anyhow::anyhow;
 use plotters::prelude::*;
 
 use super::Found;
 use super::page::beside;
 use crate::page::Plot;
+use crate::plot::{self, LABEL, TITLE};
 use crate::spread::Spread;
 
-const SIZE: (u32, u32) = (760, 360);
 const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb2);
 const ODIN: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const SKYLINER: RGBColor = RGBColor(0x59, 0x9c, 0x59);
 
 pub(super) fn all(found: &Found) -> anyhow::Result<Vec<Plot>> {
-    let overhead = overhead(found).map_err(|error| anyhow!("a plot: {error}"))?;
-    let calls = calls(found).map_err(|error| anyhow!("a plot: {error}"))?;
     Ok(vec![
         Plot {
             name: "overhead",
-            svg: overhead,
+            svg: overhead(found)?,
         },
         Plot {
             name: "calls",
-            svg: calls,
+            svg: calls(found)?,
         },
     ])
 }
-
-type Drawn = Result<String, Box<dyn std::error::Error>>;
 
 /// The place of the so-manieth, counted from 0.
 fn from_left(index: usize) -> f64 {
@@ -36,7 +31,7 @@ fn from_left(index: usize) -> f64 {
 }
 
 /// Three bars for each boot.
-fn overhead(found: &Found) -> Drawn {
+fn overhead(found: &Found) -> anyhow::Result<String> {
     let groups: Vec<(u32, [f64; 3])> = found
         .overhead
         .iter()
@@ -58,15 +53,12 @@ fn overhead(found: &Found) -> Drawn {
     let most = groups.iter().flat_map(|(_, bars)| bars);
     let most = most.copied().fold(1.0, f64::max) * 1.15;
     let width = from_left(groups.len());
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
+    plot::picture(|area| {
+        let mut chart = ChartBuilder::on(area)
             .margin(12)
             .caption(
                 "Seconds from all instances healthy to all traffic moved, median",
-                ("sans-serif", 18),
+                TITLE,
             )
             .x_label_area_size(36)
             .y_label_area_size(46)
@@ -76,7 +68,7 @@ fn overhead(found: &Found) -> Drawn {
             .disable_x_mesh()
             .x_labels(0)
             .y_labels(6)
-            .label_style(("sans-serif", 14))
+            .label_style(LABEL)
             .draw()?;
         let names = [
             ("Exuvia, from the upload on", OURS),
@@ -94,29 +86,21 @@ fn overhead(found: &Found) -> Drawn {
             let told = groups.iter().enumerate().map(|(place, (_, bars))| {
                 let place = from_left(place) + 0.17 + 0.25 * from_left(index);
                 let text = format!("{:.1}", bars[index]);
-                Text::new(text, (place, bars[index] + most * 0.05), ("sans-serif", 14))
+                Text::new(text, (place, bars[index] + most * 0.05), LABEL)
             });
             chart.draw_series(told)?;
         }
         for (place, (seconds, _)) in groups.iter().enumerate() {
             let (x, y) = chart.backend_coord(&(from_left(place) + 0.3, 0.0));
             let text = format!("boots in {seconds} s");
-            root.draw(&Text::new(text, (x, y + 10), ("sans-serif", 15)))?;
+            area.draw(&Text::new(text, (x, y + 10), ("sans-serif", 15)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE)
-            .border_style(BLACK.mix(0.3))
-            .label_font(("sans-serif", 14))
-            .draw()?;
-        root.present()?;
-    }
-    Ok(svg)
+        plot::legend(&mut chart, SeriesLabelPosition::UpperRight)
+    })
 }
 
 /// Calls to AWS and state transitions by the number of instances.
-fn calls(found: &Found) -> Drawn {
+fn calls(found: &Found) -> anyhow::Result<String> {
     let points = |of: fn(&super::growth::Grown) -> u32| {
         let points = found.growth.iter();
         points
@@ -127,13 +111,10 @@ fn calls(found: &Found) -> Drawn {
     let transitions = points(|grown| grown.deploy.transitions());
     let most = all.iter().map(|(_, calls)| *calls).max().unwrap_or(1);
     let last = all.iter().map(|(instances, _)| *instances).max();
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
+    plot::picture(|area| {
+        let mut chart = ChartBuilder::on(area)
             .margin(12)
-            .caption("A deploy, by its instances", ("sans-serif", 18))
+            .caption("A deploy, by its instances", TITLE)
             .x_label_area_size(44)
             .y_label_area_size(54)
             .build_cartesian_2d(
@@ -144,34 +125,19 @@ fn calls(found: &Found) -> Drawn {
             .configure_mesh()
             .x_desc("instances")
             .y_labels(6)
-            .label_style(("sans-serif", 14))
+            .label_style(LABEL)
             .draw()?;
         for (name, color, points) in [
             ("calls to AWS", OURS, all),
             ("state transitions", ODIN, transitions),
         ] {
-            let line = LineSeries::new(points.clone(), color.stroke_width(2));
-            chart.draw_series(line)?.label(name).legend(move |(x, y)| {
-                PathElement::new([(x, y), (x + 14, y)], color.stroke_width(3))
-            });
-            let marks = points
-                .iter()
-                .map(|point| Circle::new(*point, 4, color.filled()));
-            chart.draw_series(marks)?;
+            plot::line(&mut chart, name, color, &points)?;
             let told = points.iter().map(|(instances, count)| {
                 let place = (*instances, count + most / 14);
-                Text::new(count.to_string(), place, ("sans-serif", 14))
+                Text::new(count.to_string(), place, LABEL)
             });
             chart.draw_series(told)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE)
-            .border_style(BLACK.mix(0.3))
-            .label_font(("sans-serif", 14))
-            .draw()?;
-        root.present()?;
-    }
-    Ok(svg)
+        plot::legend(&mut chart, SeriesLabelPosition::LowerRight)
+    })
 }

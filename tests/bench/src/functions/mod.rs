@@ -6,6 +6,8 @@
 mod allowance;
 mod authority;
 mod endpoint;
+mod figures;
+mod goals;
 pub mod page;
 mod plot;
 mod process;
@@ -64,6 +66,8 @@ pub struct Options {
 /// All that was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Found {
+    /// In Rust's words.
+    pub architecture: String,
     /// `/proc/cpuinfo`'s name of the processor.
     pub processor: String,
     pub answer_millis: u64,
@@ -134,6 +138,7 @@ pub fn measure(options: &Options) -> Result<Found> {
             .collect(),
     });
     Ok(Found {
+        architecture: std::env::consts::ARCH.to_owned(),
         processor: processor(),
         answer_millis: options.answer_millis,
         programs: programs.collect(),

@@ -1,167 +1,89 @@
-//! docs/performance.md: the functions.
+//! What docs/performance.md says of the functions.
 
 use std::fmt::Write as _;
 
-use super::{AtSize, FUNCTIONS, Found, Invocation, Kind, Measured, Start, plot};
-use crate::page::Section;
-use crate::spread::Spread;
+use super::figures::{
+    FIRST, FIRST_CALL, INIT, OVERHEAD, PROCESSOR, Time, UNTIL_FIRST_CALL, WARM, kib_in_mb,
+    megabytes,
+};
+use super::{FUNCTIONS, Found, Kind, goals, plot};
+use crate::page::{GOALS, Section, table};
 
-/// 3 MB, as a zip.
-const MOST_ZIP: u64 = 3_000_000;
-/// How many times as long as a function that does nothing.
-const MOST_INIT: f64 = 1.5;
-/// Of what the SDK takes by default.
-const MOST_FIRST_CALL: f64 = 0.5;
-/// In milliseconds, besides the calls.
-const MOST_OVERHEAD: f64 = 2.0;
-/// 32 MB.
-const MOST_MEMORY_KIB: u64 = 32_000_000 / 1_024;
-
-/// One of the times that a start has, in milliseconds.
-type Time = fn(&Start) -> Option<f64>;
-
-const INIT: Time = |start| Some(start.init);
-const FIRST_CALL: Time = |start| start.first_call;
-/// From the process's start until its first call has got to AWS.
-const UNTIL_FIRST_CALL: Time = |start| Some(start.init + start.first_call?);
-const FIRST: Time = |start| Some(start.first.whole);
-const WARM: Time = |start| typical(start, |one| one.whole);
-const OVERHEAD: Time = |start| typical(start, Invocation::overhead);
-const PROCESSOR: Time = |start| typical(start, |one| one.cpu);
-
-/// The median of a start's warm invocations.
-fn typical(start: &Start, time: fn(&Invocation) -> f64) -> Option<f64> {
-    Spread::of(start.warm.iter().map(time)).map(|spread| spread.median)
-}
-
-impl AtSize {
-    pub(super) fn time(&self, time: Time) -> Option<Spread> {
-        Spread::of(self.starts.iter().filter_map(time))
-    }
-
-    fn peak_kib(&self) -> u64 {
-        let peaks = self.starts.iter().map(|start| start.peak_kib);
-        peaks.max().unwrap_or_default()
-    }
-}
-
-impl Measured {
-    fn at(&self, memory_mb: u64) -> Option<&AtSize> {
-        self.sizes.iter().find(|size| size.memory_mb == memory_mb)
-    }
-
-    fn median(&self, memory_mb: u64, time: Time) -> Option<f64> {
-        Some(self.at(memory_mb)?.time(time)?.median)
-    }
-}
-
-impl Found {
-    pub(super) fn sizes(&self) -> Vec<u64> {
-        let first = self.programs.first();
-        let sizes = first.into_iter().flat_map(|program| &program.sizes);
-        sizes.map(|size| size.memory_mb).collect()
-    }
-
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Measured> {
-        self.programs.iter().filter(move |one| one.kind == kind)
-    }
-
-    /// The median of the one of that kind, or of the slowest of it, and which that is.
-    pub(super) fn slowest(&self, kind: Kind, memory_mb: u64, time: Time) -> Option<(f64, &str)> {
-        let medians = self
-            .of(kind)
-            .filter_map(|one| Some((one.median(memory_mb, time)?, one.name.as_str())));
-        medians.max_by(|one, other| one.0.total_cmp(&other.0))
-    }
-
-    /// The middle function's median.
-    pub(super) fn middle(&self, memory_mb: u64, time: Time) -> Option<f64> {
-        let medians = self.of(Kind::Function);
-        Spread::of(medians.filter_map(|one| one.median(memory_mb, time))).map(|one| one.median)
-    }
-}
-
-/// Each goal, what was measured, and whether that meets it.
-fn goals(found: &Found) -> Vec<[String; 3]> {
-    let mut rows = Vec::new();
-    let mut add = |goal: String, measured: String, met: bool| {
-        let met = if met { "yes" } else { "no" };
-        rows.push([goal, measured, met.to_owned()]);
-    };
-    let zips = found.of(Kind::Function);
-    if let Some(largest) = zips.max_by_key(|one| one.zip_bytes) {
-        let measured = format!(
-            "{:.2} MB (`{}`)",
-            megabytes(largest.zip_bytes),
-            largest.name
+/// # Errors
+/// If a plot cannot be drawn.
+pub fn section(found: &Found) -> anyhow::Result<Section> {
+    let mut text = setting(found);
+    text += &table(&GOALS, goals::judged(found));
+    text += &by_function(found);
+    text += "\n![Lines: milliseconds until a function is there, by its memory: the slowest and the middle one, an empty one, and \
+             one by the SDK's defaults](performance/functions-init.svg)\n\n\
+             ![Lines: milliseconds from a function's start until its first call gets to AWS, by its memory: the slowest and \
+             the middle one, and one by the SDK's defaults](performance/functions-first-call.svg)\n";
+    for size in found.sizes() {
+        let _ = write!(
+            text,
+            "\nAt {size} MB, in milliseconds: the median of all starts, and in parentheses the least and the most.\n\n"
         );
-        let goal = "A function's zip has 3 MB at the most".to_owned();
-        add(goal, measured, largest.zip_bytes <= MOST_ZIP);
+        text += &table(&HEAD, rows(found, size));
     }
-    for size in found.sizes() {
-        let slowest = found.slowest(Kind::Function, size, INIT);
-        let empty = found.slowest(Kind::Empty, size, INIT);
-        if let (Some((time, name)), Some((limit, _))) = (slowest, empty) {
-            add(
-                format!("It is there in {MOST_INIT} times what an empty one takes, at {size} MB"),
-                format!(
-                    "{:.2} times (`{name}`: {time:.1} ms of {limit:.1} ms)",
-                    time / limit
-                ),
-                time <= limit * MOST_INIT,
-            );
-        }
-    }
-    for size in found.sizes() {
-        let slowest = found.slowest(Kind::Function, size, FIRST_CALL);
-        let default = found.slowest(Kind::DefaultSdk, size, FIRST_CALL);
-        if let (Some((time, name)), Some((other, _))) = (slowest, default) {
-            add(
-                format!("Its first call takes half of what the SDK takes by default, at {size} MB"),
-                format!(
-                    "{:.2} (`{name}`: {time:.1} ms of {other:.1} ms)",
-                    time / other
-                ),
-                time <= other * MOST_FIRST_CALL,
-            );
-        }
-    }
-    for size in found.sizes() {
-        if let Some((time, name)) = found.slowest(Kind::Function, size, OVERHEAD) {
-            add(
-                format!(
-                    "Warm, it takes less than {MOST_OVERHEAD} ms besides its calls, at {size} MB"
-                ),
-                format!(
-                    "{time:.1} ms (`{name}`); the middle one {:.1} ms",
-                    found.middle(size, OVERHEAD).unwrap_or_default()
-                ),
-                time < MOST_OVERHEAD,
-            );
-        }
-    }
-    let sizes = found.of(Kind::Function).flat_map(|one| &one.sizes);
-    if let Some(most) = sizes.map(AtSize::peak_kib).max() {
-        let goal = "It never has 32 MB of memory".to_owned();
-        add(
-            goal,
-            format!("{:.1} MB", kib_in_mb(most)),
-            most < MOST_MEMORY_KIB,
-        );
-    }
-    rows
+    let init = plot::by_memory(
+        found,
+        "functions-init",
+        "Milliseconds until a function is there, median",
+        INIT,
+    );
+    let first_call = plot::by_memory(
+        found,
+        "functions-first-call",
+        "Milliseconds from its start until its first call gets to AWS, median",
+        UNTIL_FIRST_CALL,
+    );
+    Ok(Section {
+        markdown: text,
+        plots: vec![init?, first_call?],
+    })
 }
 
-fn megabytes(bytes: u64) -> f64 {
-    u32::try_from(bytes / 1_000).map_or(f64::NAN, f64::from) / 1_000.0
+fn setting(found: &Found) -> String {
+    let starts = found.programs.iter().flat_map(|one| &one.sizes);
+    let starts = starts.map(|size| size.starts.len()).min().unwrap_or(0);
+    format!(
+        "## What a function takes\n\n\
+         The programs that `cargo xtask package` makes for Lambda ({}), started as Lambda starts them: a process that \
+         asks the [Runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) for invocations, with \
+         as much of a processor ({}) as Lambda gives for the memory: one at \
+         [1,769 MB, others in proportion](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html), here in \
+         periods of 20 ms. Each of the {} is given an invocation that was recorded in a simulated deploy. AWS is HTTPS on this \
+         computer, a connection for each service, and gives the recorded answers {} ms after each call, which count neither for \
+         the first call nor besides the calls. {starts} starts each at each memory size, all in turns. Lambda's own part of a \
+         cold start (a machine, the zip) is not in it, nor the network.\n\n\
+         Beside them: *empty*, a function on the same runtime, built alike, that does nothing; and *default SDK*, which \
+         follows the SDK's guide: default features, default settings, optimised for speed. It gets an object and describes \
+         groups ([`tests/bench/baselines`](../tests/bench/baselines)).\n\n",
+        found.architecture,
+        found.processor,
+        FUNCTIONS.len(),
+        found.answer_millis,
+    )
 }
 
-fn kib_in_mb(kib: u64) -> f64 {
-    megabytes(kib * 1_024)
+fn by_function(found: &Found) -> String {
+    let sizes = found.sizes();
+    let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+    let head = ["function"]
+        .into_iter()
+        .chain(goals::GOALS.iter().map(|goal| goal.what))
+        .chain(["all met?"]);
+    let head: Vec<&str> = head.collect();
+    let told = format!(
+        "\nEach function, with {} MB of memory; bold is what misses its goal:\n\n",
+        sizes.join(" / ")
+    );
+    told + &table(&head, goals::by_function(found))
 }
 
 /// A line for each program: what it is, and its figures at one size.
-fn rows(found: &Found, memory_mb: u64) -> Vec<[String; 9]> {
+fn rows(found: &Found, memory_mb: u64) -> Vec<Vec<String>> {
     let lines = found.programs.iter().filter_map(|program| {
         let size = program.at(memory_mb)?;
         let time = |time: Time| {
@@ -175,16 +97,17 @@ fn rows(found: &Found, memory_mb: u64) -> Vec<[String; 9]> {
         let name = match program.kind {
             Kind::Function => format!("`{}`", program.name),
             Kind::Beside => format!("`{}`, other build", program.name),
-            Kind::Empty | Kind::DefaultSdk => program.name.clone(),
+            Kind::Empty | Kind::DefaultSdk => format!("*{}*", program.name),
         };
-        Some([
+        Some(vec![
             name,
             format!("{:.2}", megabytes(program.zip_bytes)),
             time(INIT),
             time(FIRST_CALL),
             time(FIRST),
             time(WARM),
-            format!("{} / {}", time(OVERHEAD), program.calls.len()),
+            time(OVERHEAD),
+            program.calls.len().to_string(),
             time(PROCESSOR),
             format!("{:.1}", kib_in_mb(size.peak_kib())),
         ])
@@ -192,85 +115,22 @@ fn rows(found: &Found, memory_mb: u64) -> Vec<[String; 9]> {
     lines.collect()
 }
 
-const HEAD: [&str; 9] = [
-    "function",
+const HEAD: [&str; 10] = [
+    "",
     "zip, MB",
     "until it is there",
     "first call",
     "first invocation",
     "warm",
-    "warm, besides its calls / calls",
+    "warm, besides its calls",
+    "calls",
     "warm, processor",
-    "memory, MB",
+    "most memory, MB",
 ];
-
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
-    for row in rows {
-        let _ = writeln!(text, "| {} |", row.join(" | "));
-    }
-    text
-}
-
-/// A few lines for whoever waits.
-pub fn summary(found: &Found) -> String {
-    let mut text = table(["goal", "measured", "met"], &goals(found));
-    for size in found.sizes() {
-        let _ = write!(text, "\n{size} MB, ms: median (least-most)\n");
-        text += &table(HEAD, &rows(found, size));
-    }
-    text
-}
-
-pub fn section(found: &Found) -> Section {
-    let starts = found.programs.iter().flat_map(|one| &one.sizes);
-    let starts = starts.map(|size| size.starts.len()).min().unwrap_or(0);
-    let mut text = format!(
-        "## Functions\n\n\
-         The programs that `cargo xtask package` makes for Lambda (x86_64), started as Lambda starts them: a process that \
-         asks the [Runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) for invocations, with \
-         as much of a processor ({}) as Lambda gives for the memory: one at \
-         [1,769 MB, others in proportion](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html), here in \
-         periods of 20 ms. Each of the {} is given an invocation that was recorded in a simulated deploy. AWS is HTTPS on this \
-         computer, a connection for each service, with the recorded answers {} ms later each, which are no part of the times for \
-         calls and besides calls. {starts} starts each, all in turns. Lambda's own part of a cold start (a machine, the zip) is not in it, nor \
-         the network.\n\n\
-         Beside them: *empty*, a function on the same runtime, built alike, that does nothing; and *default SDK*, which \
-         follows the SDK's guide: default features, default settings, optimised for speed. It gets an object and describes \
-         groups. ([`tests/bench/baselines`](../tests/bench/baselines))\n\n",
-        found.processor,
-        FUNCTIONS.len(),
-        found.answer_millis,
-    );
-    text += &table(["goal", "measured", "met?"], &goals(found));
-    text += "\n![Until a function is there](functions-init.svg)\n\n\
-             ![From a function's start until its first call gets to AWS](functions-first-call.svg)\n";
-    for size in found.sizes() {
-        let _ = write!(
-            text,
-            "\n### At {size} MB\n\nMilliseconds; the median of all starts, and in parentheses the least and the most.\n\n"
-        );
-        text += &table(HEAD, &rows(found, size));
-    }
-    Section {
-        markdown: text,
-        plots: vec![
-            plot::by_memory(found, "functions-init", "until it is there, ms", INIT),
-            plot::by_memory(
-                found,
-                "functions-first-call",
-                "from its start until its first call gets to AWS, ms",
-                UNTIL_FIRST_CALL,
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-    }
-}
 
 #[cfg(test)]
 mod tests {
+    use super::super::{AtSize, Invocation, Measured, Start};
     use super::*;
 
     fn program(kind: Kind, name: &str, init: f64, first_call: Option<f64>) -> Measured {
@@ -301,6 +161,7 @@ mod tests {
 
     fn found(init: f64, first_call: f64) -> Found {
         Found {
+            architecture: "x86_64".to_owned(),
             processor: "a processor".to_owned(),
             answer_millis: 10,
             programs: vec![
@@ -313,14 +174,30 @@ mod tests {
     }
 
     fn met(found: &Found) -> Vec<String> {
-        goals(found).into_iter().map(|[_, _, met]| met).collect()
+        let rows = goals::judged(found).into_iter();
+        rows.map(|row| row[3].clone()).collect()
     }
 
     #[test]
     fn a_goal_is_met_by_all_functions_or_not_at_all() {
         assert_eq!(met(&found(15.0, 50.0)), ["yes"; 5]);
-        assert_eq!(met(&found(15.1, 50.0))[1], "no");
-        assert_eq!(met(&found(15.0, 50.1))[2], "no");
+        assert_eq!(met(&found(15.1, 50.0))[1], "**no**");
+        assert_eq!(met(&found(15.0, 50.1))[2], "**no**");
+    }
+
+    #[test]
+    fn a_function_that_misses_a_goal_is_told_from_one_that_does_not() {
+        let rows = goals::by_function(&found(20.0, 50.0));
+        assert_eq!(
+            rows[0],
+            ["`lock`", "2.00", "1.10", "0.20", "1.00", "10.24", "yes"]
+        );
+        assert_eq!(
+            rows[1],
+            [
+                "`plan`", "2.00", "**2.00**", "0.50", "1.00", "10.24", "**no**"
+            ]
+        );
     }
 
     #[test]
@@ -328,15 +205,17 @@ mod tests {
         let found = found(15.0, 50.0);
         let json = serde_json::to_string(&found).unwrap();
         let back: Found = serde_json::from_str(&json).unwrap();
-        assert_eq!(section(&back).markdown, section(&found).markdown);
+        let markdown = |found| section(found).unwrap().markdown;
+        assert_eq!(markdown(&back), markdown(&found));
     }
 
     #[test]
     fn the_section_shows_its_plots() {
-        let section = section(&found(15.0, 50.0));
+        let section = section(&found(15.0, 50.0)).unwrap();
         assert_eq!(section.plots.len(), 2);
         for plot in section.plots {
-            assert!(section.markdown.contains(&format!("({}.svg)", plot.name)));
+            let shown = format!("(performance/{}.svg)", plot.name);
+            assert!(section.markdown.contains(&shown));
             assert!(plot.svg.contains("default SDK"));
         }
     }

@@ -2,25 +2,23 @@
 
 use plotters::prelude::*;
 
-use super::{Found, Kind, Start};
+use super::figures::Time;
+use super::{Found, Kind};
 use crate::page::Plot;
+use crate::plot::{self, LABEL, TITLE};
 
-/// Seen on white and on black.
-const GREY: RGBColor = RGBColor(128, 128, 128);
-const COLOURS: [RGBColor; 4] = [
-    RGBColor(128, 128, 128),
-    RGBColor(47, 158, 68),
-    RGBColor(28, 126, 214),
-    RGBColor(224, 103, 26),
-];
+const EMPTY: RGBColor = RGBColor(0x80, 0x80, 0x80);
+const MIDDLE: RGBColor = RGBColor(0x59, 0x9c, 0x59);
+const SLOWEST: RGBColor = RGBColor(0x1f, 0x6f, 0xb2);
+const DEFAULT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
-/// A time of the functions beside that of the two that they are measured against. `None`, if it cannot be drawn.
+/// A time of the functions beside that of the two that they are measured against.
 pub(super) fn by_memory(
     found: &Found,
     name: &'static str,
     what: &str,
-    time: fn(&Start) -> Option<f64>,
-) -> Option<Plot> {
+    time: Time,
+) -> anyhow::Result<Plot> {
     let sizes = found.sizes();
     let line = |of: &dyn Fn(u64) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = sizes.iter().enumerate();
@@ -30,75 +28,51 @@ pub(super) fn by_memory(
     };
     let slowest = |kind| move |size| found.slowest(kind, size, time).map(|(time, _)| time);
     let lines = [
-        ("empty", line(&slowest(Kind::Empty))),
+        ("default SDK", DEFAULT, line(&slowest(Kind::DefaultSdk))),
+        (
+            "functions, the slowest",
+            SLOWEST,
+            line(&slowest(Kind::Function)),
+        ),
         (
             "functions, the middle one",
+            MIDDLE,
             line(&|size| found.middle(size, time)),
         ),
-        ("functions, the slowest", line(&slowest(Kind::Function))),
-        ("default SDK", line(&slowest(Kind::DefaultSdk))),
+        ("empty", EMPTY, line(&slowest(Kind::Empty))),
     ];
-    let mut svg = String::new();
-    draw(&mut svg, &sizes, what, &lines).ok()?;
-    Some(Plot { name, svg })
+    let points = lines.iter().flat_map(|(_, _, points)| points);
+    let most = points.map(|(_, y)| *y).fold(1.0, f64::max) * 1.1;
+    let svg = plot::picture(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .caption(what, TITLE)
+            .x_label_area_size(36)
+            .y_label_area_size(54)
+            .build_cartesian_2d(-0.25..at(sizes.len()) - 0.75, 0.0..most)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(0)
+            .y_labels(6)
+            .y_label_formatter(&|y| format!("{y:.0}"))
+            .label_style(LABEL)
+            .draw()?;
+        for (place, size) in sizes.iter().enumerate() {
+            let (x, y) = chart.backend_coord(&(at(place), 0.0));
+            area.draw(&Text::new(format!("{size} MB"), (x - 20, y + 10), LABEL))?;
+        }
+        for (name, color, points) in &lines {
+            // Without calls there is no time of the first: a line of no points has no place in the legend either.
+            if !points.is_empty() {
+                plot::line(&mut chart, name, *color, points)?;
+            }
+        }
+        plot::legend(&mut chart, SeriesLabelPosition::UpperRight)
+    })?;
+    Ok(Plot { name, svg })
 }
 
 fn at(place: usize) -> f64 {
-    u32::try_from(place).map_or(0.0, f64::from)
-}
-
-type Line<'a> = (&'a str, Vec<(f64, f64)>);
-
-fn draw(
-    svg: &mut String,
-    sizes: &[u64],
-    what: &str,
-    lines: &[Line<'_>],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let points = lines.iter().flat_map(|(_, points)| points);
-    let most = points.map(|(_, y)| *y).fold(1.0, f64::max) * 1.1;
-    let root = SVGBackend::with_string(svg, (720, 360)).into_drawing_area();
-    let text = ("sans-serif", 14).into_font().color(&GREY);
-    let mut chart = ChartBuilder::on(&root)
-        .margin(12)
-        .caption(what, text.clone())
-        .x_label_area_size(36)
-        .y_label_area_size(56)
-        .build_cartesian_2d(-0.25..at(sizes.len()) - 0.75, 0.0..most)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GREY.mix(0.3))
-        .light_line_style(TRANSPARENT)
-        .axis_style(GREY)
-        .label_style(text.clone())
-        .x_labels(0)
-        .y_label_formatter(&|y| format!("{y:.0}"))
-        .draw()?;
-    for (place, size) in sizes.iter().enumerate() {
-        let label = Text::new(
-            format!("{size} MB"),
-            (at(place), -most * 0.03),
-            text.clone(),
-        );
-        chart.plotting_area().draw(&label)?;
-    }
-    for ((name, points), colour) in lines.iter().zip(COLOURS) {
-        let style = colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
-    }
-    chart
-        .configure_series_labels()
-        .label_font(text)
-        .background_style(TRANSPARENT)
-        .border_style(TRANSPARENT)
-        .position(SeriesLabelPosition::UpperRight)
-        .draw()?;
-    root.present()?;
-    drop(chart);
-    drop(root);
-    Ok(())
+    f64::from(u32::try_from(place).unwrap_or(u32::MAX))
 }
