@@ -71,9 +71,11 @@ impl Goal {
             .collect()
     }
 
-    fn is_met_by(&self, found: &Found, function: &Measured) -> bool {
+    /// `None`, if it was not measured: it may be that nothing was there to measure it beside.
+    fn is_met_by(&self, found: &Found, function: &Measured) -> Option<bool> {
         let figures = self.figures(found, function);
-        !figures.is_empty() && figures.iter().all(|(_, figure)| (self.is_met)(*figure))
+        let met = figures.iter().all(|(_, figure)| (self.is_met)(*figure));
+        (!figures.is_empty()).then_some(met)
     }
 
     /// By the function that is furthest from it.
@@ -83,20 +85,23 @@ impl Goal {
             let figures = self.figures(found, function).into_iter();
             figures.map(|(size, figure)| (figure, size, &function.name))
         });
-        let worst = all.max_by(|one, other| one.0.total_cmp(&other.0));
+        let Some((worst, size, name)) = all.max_by(|one, other| one.0.total_cmp(&other.0)) else {
+            let untold = [self.what, self.wanted, "not measured", "-"];
+            return untold.map(ToOwned::to_owned).to_vec();
+        };
+        let at = if self.is_constant {
+            String::new()
+        } else {
+            format!(" at {size} MB")
+        };
         let meet = functions
             .iter()
-            .filter(|function| self.is_met_by(found, function));
+            .filter(|function| self.is_met_by(found, function) == Some(true));
         let meet = meet.count();
-        let worst = worst.map_or_else(String::new, |(figure, size, name)| {
-            let at = if self.is_constant {
-                String::new()
-            } else {
-                format!(" at {size} MB")
-            };
-            format!("{figure:.2} at the worst (`{name}`{at}), ")
-        });
-        let measured = format!("{worst}{meet} of {} meet it", functions.len());
+        let measured = format!(
+            "{worst:.2} at the worst (`{name}`{at}), {meet} of {} meet it",
+            functions.len()
+        );
         page::goal(self.what, self.wanted, measured, meet == functions.len())
     }
 }
@@ -106,7 +111,7 @@ pub(super) fn judged(found: &Found) -> Vec<Vec<String>> {
     GOALS.iter().map(|goal| goal.judge(found)).collect()
 }
 
-/// A row for each function: its figures for each goal, at each memory size, and which goals it misses.
+/// A row for each function: its figures for each goal, at each memory size, and whether it meets all that it was measured by.
 pub(super) fn by_function(found: &Found) -> Vec<Vec<String>> {
     let row = |function: &Measured| {
         let figures = GOALS.iter().map(|goal| {
@@ -120,8 +125,10 @@ pub(super) fn by_function(found: &Found) -> Vec<Vec<String>> {
             });
             figures.collect::<Vec<_>>().join(" / ")
         });
-        let all = GOALS.iter().all(|goal| goal.is_met_by(found, function));
-        let met = if all { "yes" } else { "**no**" };
+        let mut all = GOALS
+            .iter()
+            .filter_map(|goal| goal.is_met_by(found, function));
+        let met = if all.all(|met| met) { "yes" } else { "**no**" };
         [format!("`{}`", function.name)]
             .into_iter()
             .chain(figures)

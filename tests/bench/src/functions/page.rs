@@ -201,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn what_there_was_nothing_to_measure_beside_is_neither_met_nor_missed() {
+        let mut found = found(15.0, 50.0);
+        found.programs.retain(|one| one.kind != Kind::DefaultSdk);
+        assert_eq!(met(&found), ["yes", "yes", "-", "yes", "yes"]);
+        let rows = goals::by_function(&found);
+        assert_eq!((rows[1][3].as_str(), rows[1][6].as_str()), ("", "yes"));
+    }
+
+    #[test]
     fn what_was_measured_comes_back_from_what_was_written() {
         let found = found(15.0, 50.0);
         let json = serde_json::to_string(&found).unwrap();
