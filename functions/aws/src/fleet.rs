@@ -17,6 +17,7 @@ use exuvia_core::fleet::FleetName;
 use exuvia_core::health::{Group, Instance, Observation};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::report;
+use jiff::Timestamp;
 
 pub struct Fleets {
     groups: autoscaling::Client,
@@ -89,6 +90,9 @@ impl Fleets {
             activities,
             reports: Vec::new(),
             group: Some(Group {
+                created: group.created_time().and_then(|created| {
+                    Timestamp::new(created.secs(), created.subsec_nanos().cast_signed()).ok()
+                }),
                 desired: count(group.desired_capacity()),
                 instances: group
                     .instances()

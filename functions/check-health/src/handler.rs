@@ -29,6 +29,15 @@ pub struct Handler {
     judge: Judge,
 }
 
+/// What the looks before have come to.
+#[derive(Clone, Copy)]
+struct SoFar {
+    launched_at: Timestamp,
+    looked_at: Option<Timestamp>,
+    healthy: u32,
+    healthy_since: Option<Timestamp>,
+}
+
 impl Handler {
     pub fn new(config: &SdkConfig, settings: &Settings) -> Result<Self, StepError> {
         Ok(Self {
@@ -44,12 +53,18 @@ impl Handler {
             CheckHealthInput::Boot {
                 context,
                 launched_at,
+                looked_at,
                 healthy,
                 healthy_since,
                 expected,
             } => {
-                let so_far = (healthy.unwrap_or(0), healthy_since);
-                Box::pin(self.look_on(context, launched_at, so_far, expected)).await
+                let so_far = SoFar {
+                    launched_at,
+                    looked_at,
+                    healthy: healthy.unwrap_or(0),
+                    healthy_since,
+                };
+                Box::pin(self.look_on(context, so_far, expected)).await
             }
             CheckHealthInput::Bake {
                 context,
@@ -68,34 +83,36 @@ impl Handler {
     async fn look_on(
         &self,
         mut context: Context,
-        launched_at: Timestamp,
-        (mut healthy, mut healthy_since): (u32, Option<Timestamp>),
+        mut so_far: SoFar,
         expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let (began, first) = (Instant::now(), context.now);
         loop {
             let passed = began.elapsed();
             context.now = first + SignedDuration::try_from(passed).unwrap_or_default();
-            let so_far = (launched_at, healthy_since);
             let mut seen = Box::pin(self.boot(&context, so_far, expected)).await?;
             let next = passed + Duration::from_secs(seen.wait_seconds.into());
-            let are_first = healthy == 0 && seen.healthy > 0 && seen.healthy < seen.wanted;
-            let is_news = seen.grown || are_first;
+            let are_some = seen.healthy > 0 && seen.healthy < seen.wanted;
+            let is_news = seen.grown || are_some && so_far.healthy == 0;
             if seen.status != CheckStatus::Pending || is_news || next > LOOKING {
                 // It is waited from the step's beginning on.
                 seen.wait_seconds += u32::try_from(passed.as_secs()).unwrap_or(0);
                 return Ok(seen);
             }
             sleep_until(began + next).await;
-            healthy = seen.healthy;
-            healthy_since = seen.healthy_since;
+            so_far = SoFar {
+                looked_at: Some(context.now),
+                healthy: seen.healthy,
+                healthy_since: seen.healthy_since,
+                ..so_far
+            };
         }
     }
 
     async fn boot(
         &self,
         context: &Context,
-        (launched_at, healthy_since): (Timestamp, Option<Timestamp>),
+        so_far: SoFar,
         expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let Context { place, release, .. } = context;
@@ -141,14 +158,19 @@ impl Handler {
             }
         }
         let plan = health::Plan {
-            launched_at: if follows { context.now } else { launched_at },
+            launched_at: if follows {
+                context.now
+            } else {
+                so_far.launched_at
+            },
+            looked_at: so_far.looked_at,
             boot_seconds: target.timeouts.boot_seconds,
             hold_seconds: target.health_check.hold_seconds(),
             expected,
         };
-        let verdict = health::boot(&seen, plan, healthy_since, context.now);
-        let took =
-            |since: Timestamp| u32::try_from(since.duration_since(plan.launched_at).as_secs()).ok();
+        let verdict = health::boot(&seen, plan, so_far.healthy_since, context.now);
+        let began = plan.began(&seen);
+        let took = |since: Timestamp| u32::try_from(since.duration_since(began).as_secs()).ok();
         Ok(CheckHealthOutput {
             status: match verdict.status {
                 Status::Pending => CheckStatus::Pending,

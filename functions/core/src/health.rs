@@ -26,6 +26,8 @@ pub struct Observation {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
+    /// When it was created; `None` if Auto Scaling does not tell.
+    pub created: Option<Timestamp>,
     pub desired: u32,
     pub instances: Vec<Instance>,
 }
@@ -62,14 +64,24 @@ pub struct Activity {
 /// What the fleet is measured against. All times are seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// When the group was created.
+    /// When the group was to be created: it may have been created later, if that had to be tried again.
     pub launched_at: Timestamp,
+    /// When it was looked at before.
+    pub looked_at: Option<Timestamp>,
     /// The deadline, from then on.
     pub boot_seconds: u32,
     /// How long all must have been healthy at a stretch.
     pub hold_seconds: u32,
     /// How long it took the last releases.
     pub expected: Option<Expected>,
+}
+
+impl Plan {
+    /// Since when the fleet could boot.
+    pub fn began(&self, seen: &Observation) -> Timestamp {
+        let created = seen.group.as_ref().and_then(|group| group.created);
+        created.map_or(self.launched_at, |created| created.max(self.launched_at))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +124,7 @@ pub fn boot(
     healthy_since: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
-    let elapsed = seconds(plan.launched_at, now);
+    let elapsed = seconds(plan.began(seen), now);
     let wanted = seen.group.as_ref().map_or(0, |group| group.desired);
     let healthy = healthy_count(seen);
     let all = seen.group.is_some() && wanted > 0 && healthy >= wanted;
@@ -135,8 +147,11 @@ pub fn boot(
     }
     let hold = i64::from(plan.hold_seconds);
     let boot = i64::from(plan.boot_seconds);
-    // What flaps never holds; it has had its time all the same.
-    if elapsed > boot + hold + SETTLE_SECONDS {
+    // What flaps never holds; it has had its time all the same. Time in which nobody could look, as AWS was asked for too much
+    // at once, is not held against it.
+    let looked = plan.looked_at.map_or(0, |looked| seconds(looked, now));
+    let unseen = (looked - expected::MOST).max(0);
+    if healthy_since.is_none() && elapsed - unseen > boot + hold + SETTLE_SECONDS {
         let reason = format!(
             "after {elapsed} s the instances do not stay healthy{}",
             unwell(seen)
@@ -455,6 +470,7 @@ mod tests {
 
     const PLAN: Plan = Plan {
         launched_at: Timestamp::UNIX_EPOCH,
+        looked_at: None,
         boot_seconds: 600,
         hold_seconds: 10,
         expected: None,
@@ -465,6 +481,7 @@ mod tests {
         let id = |n: usize| format!("i-{n}");
         Observation {
             group: Some(Group {
+                created: None,
                 desired: u32::try_from(states.len()).unwrap(),
                 instances: (0..states.len())
                     .map(|n| Instance {
@@ -668,6 +685,34 @@ mod tests {
             verdict.reason.contains("do not stay healthy"),
             "{}",
             verdict.reason
+        );
+    }
+
+    #[test]
+    fn time_in_which_nobody_could_look_is_not_held_against_it() {
+        let all = fleet(&["healthy", "healthy"]);
+        let looked = |at_second| Plan {
+            looked_at: Some(at(at_second)),
+            ..PLAN
+        };
+        let late = boot(&all, looked(40), None, at(2_000));
+        assert_eq!(late.status, Status::Pending, "{}", late.reason);
+        let held = boot(&all, looked(2_000), late.healthy_since, at(2_010));
+        assert_eq!(held.status, Status::Healthy, "{}", held.reason);
+        assert_eq!(
+            boot(&all, looked(1_990), None, at(2_000)).status,
+            Status::Failed
+        );
+        // Nor that in which it could not be created.
+        let mut created_late = fleet(&["healthy", "initial"]);
+        created_late.group.as_mut().unwrap().created = Some(at(900));
+        assert_eq!(
+            boot(&created_late, PLAN, None, at(1_000)).status,
+            Status::Pending
+        );
+        assert_eq!(
+            boot(&created_late, PLAN, None, at(1_500)).status,
+            Status::Failed
         );
     }
 

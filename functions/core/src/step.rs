@@ -259,6 +259,9 @@ pub enum CheckHealthInput {
         #[serde(flatten)]
         context: Context,
         launched_at: Timestamp,
+        /// When it was looked at before.
+        #[serde(default)]
+        looked_at: Option<Timestamp>,
         /// How many instances were healthy at the last look.
         #[serde(default)]
         healthy: Option<u32>,
