@@ -169,8 +169,8 @@ impl Handler {
             expected,
         };
         let verdict = health::boot(&seen, plan, so_far.healthy_since, context.now);
-        let began = plan.began(&seen);
-        let took = |since: Timestamp| u32::try_from(since.duration_since(began).as_secs()).ok();
+        let took =
+            |since: Timestamp| u32::try_from(since.duration_since(plan.launched_at).as_secs()).ok();
         Ok(CheckHealthOutput {
             status: match verdict.status {
                 Status::Pending => CheckStatus::Pending,

@@ -13,10 +13,13 @@ const REMEMBERED: usize = 5;
 const LOOKS_WITHIN: i64 = 12;
 
 /// Looks on either side of it.
-const LOOKS_BESIDE: i64 = 5;
+const LOOKS_BESIDE: i64 = 3;
 
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
+
+/// The longest pause where it has taken longer than it was expected to, in seconds.
+const LATE: i64 = 45;
 
 /// The longest pause of all, in seconds.
 pub const MOST: i64 = 55;
@@ -59,8 +62,8 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 /// Seconds until the next look, `elapsed` after the launch.
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
-/// second or so in the time that the last ones took, and five times on either side of it; before that, after as long as it
-/// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after half as long as it is
+/// second or so in the time that the last ones took, and three times on either side of it; before that, after as long as it
+/// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after as long as it is
 /// late.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let Some(expected) = expected else {
@@ -80,15 +83,22 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
         return if until <= seldom + 10 { until } else { seldom };
     }
     if elapsed < from {
-        return (beside / LOOKS_BESIDE).min(from - elapsed).clamp(1, SELDOM);
+        return pause(beside, LOOKS_BESIDE)
+            .min(from - elapsed)
+            .clamp(1, SELDOM);
     }
     if elapsed <= to {
-        return ((to - from) / LOOKS_WITHIN).clamp(1, SELDOM);
+        return pause(to - from, LOOKS_WITHIN).clamp(1, SELDOM);
     }
     if elapsed <= to + beside {
-        return (beside / LOOKS_BESIDE).clamp(1, SELDOM);
+        return pause(beside, LOOKS_BESIDE).clamp(1, SELDOM);
     }
-    ((elapsed - to - beside) / 2).clamp(1, SELDOM)
+    (elapsed - to - beside).clamp(1, LATE)
+}
+
+/// The pause by which so many looks, and no more, are made in a time.
+fn pause(time: i64, looks: i64) -> i64 {
+    (time + looks - 1) / looks
 }
 
 #[cfg(test)]
@@ -126,11 +136,9 @@ mod tests {
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [
-                15, 30, 60, 105, 150, 195, 226, 228, 230, 232, 234, 236, 238, 239, 240
-            ]
+            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
         );
-        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
+        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 57, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);
     }
 

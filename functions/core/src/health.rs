@@ -78,7 +78,7 @@ pub struct Plan {
 
 impl Plan {
     /// Since when the fleet could boot.
-    pub fn began(&self, seen: &Observation) -> Timestamp {
+    fn began(&self, seen: &Observation) -> Timestamp {
         let created = seen.group.as_ref().and_then(|group| group.created);
         created.map_or(self.launched_at, |created| created.max(self.launched_at))
     }
@@ -124,7 +124,8 @@ pub fn boot(
     healthy_since: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
-    let elapsed = seconds(plan.began(seen), now);
+    let elapsed = seconds(plan.launched_at, now);
+    let age = seconds(plan.began(seen), now);
     let wanted = seen.group.as_ref().map_or(0, |group| group.desired);
     let healthy = healthy_count(seen);
     let all = seen.group.is_some() && wanted > 0 && healthy >= wanted;
@@ -151,9 +152,9 @@ pub fn boot(
     // at once, is not held against it.
     let looked = plan.looked_at.map_or(0, |looked| seconds(looked, now));
     let unseen = (looked - expected::MOST).max(0);
-    if healthy_since.is_none() && elapsed - unseen > boot + hold + SETTLE_SECONDS {
+    if healthy_since.is_none() && age - unseen > boot + hold + SETTLE_SECONDS {
         let reason = format!(
-            "after {elapsed} s the instances do not stay healthy{}",
+            "after {age} s the instances do not stay healthy{}",
             unwell(seen)
         );
         return verdict(Status::Failed, reason, 1);
@@ -172,7 +173,7 @@ pub fn boot(
         "{healthy} of {wanted} instances are healthy{}",
         unwell(seen)
     );
-    let left = boot - elapsed;
+    let left = boot - age;
     if left <= 0 {
         let reason = format!("after {boot} s only {waiting}");
         return verdict(Status::Failed, reason, 1);

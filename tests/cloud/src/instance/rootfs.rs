@@ -124,6 +124,8 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
     };
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // What still runs on it has written meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(path),
         // Images have directories that their owner may not write to, and only root does not mind.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             make_writable(path)?;
