@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 const REMEMBERED: usize = 5;
 
 /// Looks in the time that the last boots took, unless that is wider than this many times [`SELDOM`].
-const LOOKS_WITHIN: i64 = 12;
+const LOOKS_WITHIN: i64 = 10;
 
 /// Looks on either side of it.
-const LOOKS_BESIDE: i64 = 3;
+const LOOKS_BESIDE: i64 = 4;
 
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
@@ -62,7 +62,7 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 /// Seconds until the next look, `elapsed` after the launch.
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
-/// second or so in the time that the last ones took, and three times on either side of it; before that, after as long as it
+/// second or so in the time that the last ones took, and four times on either side of it; before that, after as long as it
 /// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after as long as it is
 /// late.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
@@ -136,9 +136,9 @@ mod tests {
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
+            [15, 30, 60, 105, 150, 195, 226, 229, 232, 235, 238, 239, 240]
         );
-        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 57, 59, 60]);
+        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);
     }
 
