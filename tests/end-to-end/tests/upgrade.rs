@@ -34,8 +34,11 @@ async fn a_deploy_keeps_its_code_while_the_pipeline_is_upgraded() {
     app.serves("v2").await;
 
     update(&sound).await;
-    new.stop().await;
-    app.recovery_of(&new).await.end().await;
+    // Unless it has used up its tries by now, and has ended without having touched anything.
+    if new.status().await == "RUNNING" {
+        new.stop().await;
+        app.recovery_of(&new).await.end().await;
+    }
     let next = app.upload("v3", &Image::hello("v3", &[])).await;
     assert_eq!(next.end().await, "SUCCEEDED", "{:?}", next.path().await);
     let experience = user.experience().await;
