@@ -17,7 +17,8 @@ use exuvia_core::fleet::FleetName;
 use exuvia_core::health::{Group, Instance, Observation};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::report;
-use jiff::Timestamp;
+
+use crate::timestamp;
 
 pub struct Fleets {
     groups: autoscaling::Client,
@@ -90,9 +91,7 @@ impl Fleets {
             activities,
             reports: Vec::new(),
             group: Some(Group {
-                created: group.created_time().and_then(|created| {
-                    Timestamp::new(created.secs(), created.subsec_nanos().cast_signed()).ok()
-                }),
+                created: group.created_time().and_then(timestamp),
                 desired: count(group.desired_capacity()),
                 instances: group
                     .instances()

@@ -33,7 +33,13 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_smithy_types::DateTime;
 use exuvia_core::error::StepError;
+use jiff::Timestamp;
+
+fn timestamp(date: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
+}
 
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()

@@ -17,6 +17,7 @@ use exuvia_core::error::StepError;
 use jiff::Timestamp;
 
 use crate::error::failed;
+use crate::timestamp;
 
 pub struct Metrics(cloudwatch::Client);
 
@@ -210,8 +211,7 @@ fn state(value: Option<&StateValue>) -> State {
 
 /// An alarm that has not changed its state since `CloudWatch` began to note that has only the other time.
 fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<Timestamp> {
-    let at = transitioned.or(updated)?;
-    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or(0)).ok()
+    timestamp(transitioned.or(updated)?)
 }
 
 fn date_time(at: Timestamp) -> DateTime {

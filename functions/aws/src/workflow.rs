@@ -14,6 +14,7 @@ use jiff::{Timestamp, Unit};
 use serde_json::Value;
 
 use crate::error::{failed, is};
+use crate::timestamp;
 
 pub struct Workflow(aws_sdk_sfn::Client);
 
@@ -203,10 +204,6 @@ fn read(event: &HistoryEvent) -> Option<Event> {
 /// Step Functions tells times as a number with a fraction, which is milliseconds and what a float makes of them.
 fn milliseconds(date: &DateTime) -> Option<Timestamp> {
     timestamp(date)?.round(Unit::Millisecond).ok()
-}
-
-fn timestamp(date: &DateTime) -> Option<Timestamp> {
-    Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
 }
 
 impl Described {

@@ -116,18 +116,12 @@ impl Handler {
         expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let Context { place, release, .. } = context;
-        let live_desired = async {
-            match context.live {
-                Some(live) => self.fleets.desired(place, live).await,
-                None => Ok(None),
-            }
-        };
         let (waiting, manifest, seen, live_desired) = tokio::join!(
             self.ledger
                 .waiting(place, &context.execution, &self.workflow),
             self.ledger.manifest(place, *release),
             self.observe(context),
-            live_desired
+            self.fleets.desired(place, context.live)
         );
         let waiting = waiting?;
         let newer = yields_to(

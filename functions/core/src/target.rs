@@ -240,7 +240,8 @@ pub struct Step {
     pub hold_seconds: u32,
 }
 
-/// All holds of a strategy together, with the wait for approval: an execution may take a day, and must boot, wait for its turn and drain as well.
+/// All holds of a strategy together, with the wait for approval: an execution may take a day, and must boot, wait for its turn
+/// and drain as well.
 const MOST_HOLD_SECONDS: u32 = 72_000;
 
 /// Rule changes of one deploy.

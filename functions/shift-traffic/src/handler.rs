@@ -69,12 +69,6 @@ impl Handler {
             let rule = self.rule_of(&manifest).await;
             Ok::<_, StepError>((manifest, rule))
         };
-        let live_desired = async {
-            match context.live {
-                Some(live) => self.fleets.desired(place, live).await,
-                None => Ok(None),
-            }
-        };
         let (lock, waiting, pointer, seen, reports, live_desired) = tokio::join!(
             self.ledger
                 .check_lock(place, &context.execution, &context.token),
@@ -82,7 +76,7 @@ impl Handler {
             pointer,
             self.fleets.observe(place, *release),
             self.ledger.boot_reports(place, *release),
-            live_desired
+            self.fleets.desired(place, context.live)
         );
         lock?;
         let waiting = waiting?;

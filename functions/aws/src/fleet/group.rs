@@ -9,11 +9,11 @@ use exuvia_core::health::Activity;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::report;
 use exuvia_core::target::{CapacityLimits, MixedInstances, Target};
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Fleets, count, signed};
 use crate::error::{code, failed, is};
+use crate::timestamp;
 
 /// Where an instance finds what it is to run, and by what it knows that the pipeline has planned it.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +68,15 @@ impl Fleets {
         Ok(group.and_then(|group| group.target_group_arns().first().cloned()))
     }
 
-    /// The desired capacity of a release's group, unless it is gone or going.
+    /// The desired capacity of a release's group, unless there is none, or it is gone or going.
     pub async fn desired(
         &self,
         place: &Place,
-        release: ReleaseNumber,
+        release: Option<ReleaseNumber>,
     ) -> Result<Option<u32>, StepError> {
+        let Some(release) = release else {
+            return Ok(None);
+        };
         let group = self.group(&FleetName::new(place, release)).await?;
         let standing = group.filter(|group| group.status().is_none());
         Ok(standing.map(|group| count(group.desired_capacity())))
@@ -259,10 +262,6 @@ pub(crate) async fn all_activities(
 }
 
 fn lived(activity: &autoscaling::types::Activity) -> Option<report::Activity> {
-    let time = |date: Option<&autoscaling::primitives::DateTime>| {
-        let date = date?;
-        Timestamp::new(date.secs(), date.subsec_nanos().cast_signed()).ok()
-    };
     // A JSON text: {"Subnet ID":"subnet-...","Availability Zone":"us-east-1a"}.
     let details: Value =
         serde_json::from_str(activity.details().unwrap_or_default()).unwrap_or_default();
@@ -275,8 +274,8 @@ fn lived(activity: &autoscaling::types::Activity) -> Option<report::Activity> {
             .unwrap_or_default(),
         message: activity.status_message().map(ToOwned::to_owned),
         zone: details["Availability Zone"].as_str().map(ToOwned::to_owned),
-        started: time(activity.start_time())?,
-        ended: time(activity.end_time()),
+        started: activity.start_time().and_then(timestamp)?,
+        ended: activity.end_time().and_then(timestamp),
     })
 }
 
