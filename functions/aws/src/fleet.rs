@@ -56,7 +56,7 @@ impl Fleets {
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if let Some(fleet) = FleetName::of_name(place, name) {
                 let deleting = group.status().is_some();
-                let desired = (!deleting).then(|| count(group.desired_capacity()));
+                let desired = (!deleting).then(|| hold::desired(&group));
                 standing.insert(fleet.release(), desired);
             }
         }
@@ -87,6 +87,7 @@ impl Fleets {
             return Ok(Observation::default());
         };
         Ok(Observation {
+            is_worker: false,
             targets,
             activities,
             reports: Vec::new(),

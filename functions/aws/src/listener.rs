@@ -10,7 +10,7 @@ use aws_sdk_elasticloadbalancingv2 as elb;
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::{FleetName, TAG_APP, TAG_ENVIRONMENT};
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::target::{Conditions, Target};
+use exuvia_core::target::{Conditions, Front};
 use exuvia_core::traffic::{self, Weight};
 
 use crate::error::{failed, is};
@@ -78,21 +78,21 @@ impl Listeners {
     pub async fn admit(
         &self,
         place: &Place,
-        target: &Target,
+        front: &Front<'_>,
         live: Option<(ReleaseNumber, String)>,
         release: ReleaseNumber,
         target_group: String,
     ) -> Result<(), StepError> {
-        let rules = self.rules(&target.listener_arn).await?;
+        let rules = self.rules(front.listener_arn).await?;
         let found = rules.iter().find_map(|rule| read(rule, place));
         let ours = found.as_ref().map(|rule| rule.arn.as_str());
-        let priority = target.priority.to_string();
+        let priority = front.priority.to_string();
         let clashes = |rule: &&elb::types::Rule| {
             rule.priority() == Some(&priority) && rule.rule_arn() != ours
         };
         // Also for a rule that is there: Commit will move it to the target's priority.
         if let Some(other) = rules.iter().find(clashes) {
-            return Err(taken(target.priority, other.rule_arn().unwrap_or_default()));
+            return Err(taken(front.priority, other.rule_arn().unwrap_or_default()));
         }
         let wanted = traffic::weights(live.as_ref().map(|(release, _)| *release), release, 0);
         let arns: BTreeMap<_, _> = live
@@ -109,12 +109,12 @@ impl Listeners {
                 paths: Vec::new(),
             };
             let conditions = if live.is_some() {
-                &target.conditions
+                front.conditions
             } else {
                 &unmet
             };
             return self
-                .create(place, target, conditions, &shares(&arns, &wanted))
+                .create(place, front, conditions, &shares(&arns, &wanted))
                 .await;
         };
         if rule.weights == wanted {
@@ -128,17 +128,17 @@ impl Listeners {
     pub async fn restore(
         &self,
         place: &Place,
-        target: &Target,
+        front: &Front<'_>,
         target_group: String,
     ) -> Result<(), StepError> {
-        self.create(place, target, &target.conditions, &[(target_group, 100)])
+        self.create(place, front, front.conditions, &[(target_group, 100)])
             .await
     }
 
     async fn create(
         &self,
         place: &Place,
-        target: &Target,
+        front: &Front<'_>,
         wanted: &Conditions,
         shares: &[(String, u32)],
     ) -> Result<(), StepError> {
@@ -146,8 +146,8 @@ impl Listeners {
         let created = self
             .0
             .create_rule()
-            .listener_arn(&target.listener_arn)
-            .priority(i32::try_from(target.priority).unwrap_or(i32::MAX))
+            .listener_arn(front.listener_arn)
+            .priority(i32::try_from(front.priority).unwrap_or(i32::MAX))
             .set_conditions(Some(conditions(wanted)))
             .actions(forward(shares))
             .tags(tag(TAG_APP, place.app.as_str()))
@@ -158,15 +158,15 @@ impl Listeners {
             Ok(_) => Ok(()),
             // By another, or by this very call: its first answer may have been lost on the way.
             Err(error) if is(&error, "PriorityInUse") => {
-                let found = self.find(&target.listener_arn, place).await?;
-                let priority = target.priority.to_string();
+                let found = self.find(front.listener_arn, place).await?;
+                let priority = front.priority.to_string();
                 if found.is_some_and(|rule| rule.priority == priority) {
                     return Ok(());
                 }
-                Err(taken(target.priority, "created at this moment"))
+                Err(taken(front.priority, "created at this moment"))
             }
             Err(error) => {
-                let action = format!("CreateRule at priority {}", target.priority);
+                let action = format!("CreateRule at priority {}", front.priority);
                 Err(failed(action, error))
             }
         }
@@ -183,20 +183,20 @@ impl Listeners {
         &self,
         rule: &Rule,
         weights: &[Weight],
-        target: &Target,
+        front: &Front<'_>,
     ) -> Result<(), StepError> {
-        self.modify(rule, weights, Some(&target.conditions)).await
+        self.modify(rule, weights, Some(front.conditions)).await
     }
 
     /// Puts the target's priority in force, unless another rule has taken it since [`Self::admit`] looked: the
     /// traffic is where it is to be all the same, and the next deploy is refused by that rule's name.
-    pub async fn set_priority(&self, rule: &Rule, target: &Target) -> Result<(), StepError> {
-        if rule.priority == target.priority.to_string() {
+    pub async fn set_priority(&self, rule: &Rule, front: &Front<'_>) -> Result<(), StepError> {
+        if rule.priority == front.priority.to_string() {
             return Ok(());
         }
         let pair = elb::types::RulePriorityPair::builder()
             .rule_arn(&rule.arn)
-            .priority(i32::try_from(target.priority).unwrap_or(i32::MAX))
+            .priority(i32::try_from(front.priority).unwrap_or(i32::MAX))
             .build();
         match self
             .0

@@ -142,6 +142,7 @@ impl Handler {
             });
         }
         let (target, mut seen, live_desired) = (manifest?.target, seen?, live_desired?);
+        seen.is_worker = target.is_worker();
         let mut follows = false;
         if let Some(group) = &mut seen.group {
             let limits = target.limits(context.now);
@@ -159,7 +160,7 @@ impl Handler {
             },
             looked_at: so_far.looked_at,
             boot_seconds: target.timeouts.boot_seconds,
-            hold_seconds: target.health_check.hold_seconds(),
+            hold_seconds: target.hold_seconds(),
             expected,
         };
         let verdict = health::boot(&seen, plan, so_far.healthy_since, context.now);
@@ -189,11 +190,12 @@ impl Handler {
         (shifted_at, traffic_since): (Timestamp, Timestamp),
         proved: u32,
     ) -> Result<CheckHealthOutput, StepError> {
-        let (manifest, seen) = tokio::try_join!(
+        let (manifest, mut seen) = tokio::try_join!(
             self.ledger.manifest(&context.place, context.release),
             self.observe(context)
         )?;
         let target = manifest.target;
+        seen.is_worker = target.is_worker();
         let steps = traffic::steps_beside(context.live, &target.strategy);
         let hold = steps.get(step).map_or(0, |step| step.hold_seconds);
         let ends = shifted_at + SignedDuration::from_secs(hold.into());

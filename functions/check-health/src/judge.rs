@@ -69,7 +69,12 @@ impl Judge {
     ) -> Result<Option<Verdict>, StepError> {
         let settings = held.target.comparison;
         let now_held = held.steps.get(held.step);
-        let (true, Some(live), Some(now_held)) = (settings.enabled, context.live, now_held) else {
+        let (true, Some(front), Some(live), Some(now_held)) = (
+            settings.enabled,
+            held.target.front(),
+            context.live,
+            now_held,
+        ) else {
             return Ok(None);
         };
         let step = compare::Step {
@@ -88,7 +93,7 @@ impl Judge {
             let why = "not compared: one of the two fleets is gone".to_owned();
             return Ok(Some(Verdict::Unknown(why)));
         };
-        let (listener, groups) = (&held.target.listener_arn, [&*new_group, &*live_group]);
+        let (listener, groups) = (front.listener_arn, [&*new_group, &*live_group]);
         let counted = self.0.minutes(listener, &groups, window.from, window.until);
         let counted = match counted.await {
             Ok(counted) => counted,

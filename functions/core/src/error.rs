@@ -100,6 +100,15 @@ pub enum StepError {
         live: String,
         target: String,
     },
+    /// Put the target back, or remove the app first.
+    #[error(
+        "{place} is live as {live}, and the target has it as {target}. Put the target back, or remove the app first"
+    )]
+    KindChanged {
+        place: Place,
+        live: &'static str,
+        target: &'static str,
+    },
     /// Remove or rename what has the name.
     #[error(
         "{what} {name} exists already and is not tagged as {place} release {release}. Remove or rename it"
@@ -128,6 +137,16 @@ pub enum StepError {
         release: ReleaseNumber,
         waited_seconds: i64,
         state: String,
+    },
+    /// Wait: of a worker that stops first, the next release begins when the last has ended. Step Functions tries again by
+    /// itself, for half an hour.
+    #[error(
+        "release {release} of {place} has not ended, and only one may work at a time: {problem}"
+    )]
+    StillRunning {
+        place: Place,
+        release: ReleaseNumber,
+        problem: String,
     },
     /// Wait: AWS is asked for too much at once, by this deploy and others. Step Functions tries again by itself, for half an
     /// hour.
@@ -206,9 +225,11 @@ impl StepError {
             Self::AlreadyRecovered { .. } => "AlreadyRecovered",
             Self::PriorityTaken { .. } => "PriorityTaken",
             Self::ListenerChanged { .. } => "ListenerChanged",
+            Self::KindChanged { .. } => "KindChanged",
             Self::NameTaken { .. } => "NameTaken",
             Self::FleetServing { .. } => "FleetServing",
             Self::StillDraining { .. } => "StillDraining",
+            Self::StillRunning { .. } => "StillRunning",
             Self::AwsThrottled { .. } => "AwsThrottled",
             Self::AwsUnavailable { .. } => "AwsUnavailable",
             Self::AwsRefused { .. } => "AwsRefused",
@@ -226,7 +247,7 @@ impl StepError {
 }
 
 /// All that [`StepError::name`] returns.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 33] = [
     "InvalidRequest",
     "TargetNotFound",
     "InvalidTarget",
@@ -243,9 +264,11 @@ pub const NAMES: [&str; 31] = [
     "AlreadyRecovered",
     "PriorityTaken",
     "ListenerChanged",
+    "KindChanged",
     "NameTaken",
     "FleetServing",
     "StillDraining",
+    "StillRunning",
     "AwsThrottled",
     "AwsUnavailable",
     "AwsRefused",

@@ -16,6 +16,8 @@ use crate::manifest::BootReport;
 /// What was seen of a fleet at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
+    /// Whether no load balancer knows the instances: what is in service is healthy then.
+    pub is_worker: bool,
     /// `None` if no group of that name was listed.
     pub group: Option<Group>,
     pub targets: Vec<Target>,
@@ -371,7 +373,7 @@ pub fn waiting(seen: &Observation) -> Vec<Waiting> {
         let mut targets = seen.targets.iter();
         let target = targets.find(|target| target.id == instance.id);
         let in_service = instance.lifecycle == "InService";
-        if in_service && target.is_some_and(|target| target.state == "healthy") {
+        if is_healthy(seen, instance) {
             return None;
         }
         let of_target = target.filter(|_| in_service);
@@ -385,14 +387,16 @@ pub fn waiting(seen: &Observation) -> Vec<Waiting> {
     not_healthy.take(MOST_WAITING).collect()
 }
 
-/// Instances in service whose target is healthy.
+/// Instances in service whose target is healthy, if they have targets.
 fn healthy(seen: &Observation) -> impl Iterator<Item = &Instance> {
     let instances = seen.group.iter().flat_map(|group| &group.instances);
-    instances.filter(|instance| {
-        let mut targets = seen.targets.iter();
-        instance.lifecycle == "InService"
-            && targets.any(|target| target.id == instance.id && target.state == "healthy")
-    })
+    instances.filter(|instance| is_healthy(seen, instance))
+}
+
+fn is_healthy(seen: &Observation, instance: &Instance) -> bool {
+    let mut targets = seen.targets.iter();
+    let passes = |target: &Target| target.id == instance.id && target.state == "healthy";
+    instance.lifecycle == "InService" && (seen.is_worker || targets.any(passes))
 }
 
 fn healthy_count(seen: &Observation) -> u32 {
@@ -437,6 +441,17 @@ fn first_unwell(seen: &Observation) -> String {
             )
         })
         .collect();
+    if seen.is_worker {
+        let instances = seen.group.iter().flat_map(|group| &group.instances);
+        let unwell = instances.filter(|instance| instance.lifecycle != "InService");
+        reasons.extend(unwell.map(|instance| {
+            let why = match instance.lifecycle.as_str() {
+                "Pending:Wait" => ": its boot has not completed the launch lifecycle hook",
+                _ => "",
+            };
+            format!("{} is {}{why}", instance.id, instance.lifecycle)
+        }));
+    }
     if reasons.is_empty() {
         return match &seen.group {
             Some(group) if group.instances.is_empty() => {
@@ -674,6 +689,27 @@ mod tests {
             assert_eq!(verdict.status, Status::Failed, "{says}");
             assert!(verdict.reason.starts_with(says), "{}", verdict.reason);
         }
+    }
+
+    #[test]
+    fn a_worker_is_healthy_once_it_is_in_service() {
+        let mut seen = fleet(&["healthy", "healthy"]);
+        seen.targets.clear();
+        assert_eq!(ready(&seen).healthy, 0);
+        seen.is_worker = true;
+        assert_eq!(ready(&seen).status, Status::Healthy);
+        assert!(waiting(&seen).is_empty());
+        seen.group.as_mut().unwrap().instances[1].lifecycle = "Pending:Wait".into();
+        let verdict = boot(&seen, PLAN, None, at(5));
+        assert_eq!((verdict.status, verdict.healthy), (Status::Pending, 1));
+        assert!(
+            verdict
+                .reason
+                .contains("i-1 is Pending:Wait: its boot has not completed"),
+            "{}",
+            verdict.reason
+        );
+        assert_eq!(waiting(&seen)[0].state, "Pending:Wait");
     }
 
     #[test]

@@ -527,8 +527,15 @@ pub struct ApprovalInput {
 }
 
 impl NotifyInput {
-    /// Percent of the traffic that the release has by now: what was given up has none.
+    /// Percent of the traffic that the release has by now: what was given up has none, nor has a worker.
     pub fn traffic_now(&self) -> Option<u32> {
+        let target = self
+            .deploy
+            .as_ref()
+            .and_then(|deploy| deploy.target.as_ref());
+        if target.is_some_and(Target::is_worker) {
+            return None;
+        }
         let is_live = self.release.is_some() && self.release == self.live;
         match self.kind {
             Kind::RolledBack | Kind::Superseded if !is_live => self.release.map(|_| 0),

@@ -10,17 +10,25 @@ use crate::alarm;
 use crate::approval::Approval;
 use crate::compare::Comparison;
 use crate::name::Place;
-use crate::scaling::Scaling;
+use crate::scaling::{Metric, Policy, Scaling};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
-    /// The load balancer's listener whose rule is this place's pointer.
-    pub listener_arn: String,
+    /// What is told of an app that no requests reach; absent for one that has a listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Worker>,
+    /// The load balancer's listener whose rule is this place's pointer. A worker has neither this nor the others that
+    /// [`Front`] has; what has a listener has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener_arn: Option<String>,
     /// The rule's priority, 1 to 50000; lower is matched first.
-    pub priority: u32,
-    pub conditions: Conditions,
-    pub vpc_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
     /// The subnets that instances are launched into; their zones must be enabled on the load balancer.
     pub subnets: Vec<String>,
     pub launch_template: LaunchTemplate,
@@ -28,7 +36,8 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixed_instances: Option<MixedInstances>,
     /// The port that the app listens on.
-    pub port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// The instances' processor; an image for another is refused. Targets from before it was told have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
@@ -37,7 +46,8 @@ pub struct Target {
     pub security_updates: bool,
     #[serde(default)]
     pub log_driver: LogDriver,
-    pub health_check: HealthCheck,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     pub capacity: CapacityLimits,
     /// How the live fleet changes its size by itself.
     #[serde(default, skip_serializing_if = "Scaling::is_empty")]
@@ -59,6 +69,57 @@ pub struct Target {
 fn yes() -> bool {
     true
 }
+
+/// An app without a listener: it takes its work from a queue, a schedule or the like. What is live is what `live.json` names,
+/// and an instance is ready when it is in service, its launch lifecycle hook completed by `infra/boot.sh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Worker {
+    pub order: Order,
+}
+
+/// Whether two releases of a worker may work at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Order {
+    /// The old one works until the new one is ready and has baked.
+    Overlap,
+    /// The old one has ended before the new one begins, and the new one before the old one begins again: for what must be
+    /// there once at the most.
+    StopFirst,
+}
+
+/// How an app's requests reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Front<'a> {
+    pub listener_arn: &'a str,
+    pub priority: u32,
+    pub conditions: &'a Conditions,
+    pub vpc_id: &'a str,
+    pub port: u16,
+    pub health_check: &'a HealthCheck,
+}
+
+impl Front<'_> {
+    /// The first thing that is wrong, as for [`Target`].
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let Self {
+            conditions,
+            health_check: check,
+            ..
+        } = self;
+        None.or_else(|| starts("listenerArn", self.listener_arn, "arn:"))
+            .or_else(|| bounded("priority", self.priority, 1, 50_000, ""))
+            .or_else(|| conditions.problem())
+            .or_else(|| starts("vpcId", self.vpc_id, "vpc-"))
+            .or_else(|| bounded("port", self.port.into(), 1, 65_535, ""))
+            .or_else(|| check.problem())
+    }
+}
+
+/// How long the instances of a worker must have been in service, in seconds: until then `infra/boot.sh` has seen whether the
+/// container exits at once (`PROVEN_SECONDS`), and has said so.
+const WORKER_HOLD_SECONDS: u32 = 15;
 
 /// A processor, in the words of EC2 and Lambda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +181,39 @@ pub struct Conditions {
     pub hosts: Vec<String>,
     #[serde(default)]
     pub paths: Vec<String>,
+}
+
+impl Conditions {
+    fn problem(&self) -> Option<(&'static str, String)> {
+        None.or_else(|| {
+            (self.hosts.is_empty() && self.paths.is_empty()).then(|| {
+                (
+                    "conditions",
+                    "names neither hosts nor paths; use {\"paths\":[\"/*\"]} for every request"
+                        .to_owned(),
+                )
+            })
+        })
+        .or_else(|| {
+            // Elastic Load Balancing: five condition values a rule.
+            let values = self.hosts.len() + self.paths.len();
+            (values > 5).then(|| {
+                (
+                    "conditions",
+                    format!("has {values} values; a listener rule takes 5"),
+                )
+            })
+        })
+        .or_else(|| {
+            let empty = |value: &String| value.is_empty() || value.len() > 128;
+            (self.hosts.iter().chain(&self.paths).any(empty)).then(|| {
+                (
+                    "conditions",
+                    "has a value that is empty or longer than 128 characters".to_owned(),
+                )
+            })
+        })
+    }
 }
 
 /// A version is a number, never `$Latest`: what is launched weeks later is what was deployed.
@@ -186,11 +280,57 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
+    fn problem(&self) -> Option<(&'static str, String)> {
+        None
+            .or_else(|| starts("healthCheck.path", &self.path, "/"))
+            .or_else(|| bounded("healthCheck.intervalSeconds", self.interval_seconds, 5, 300, " seconds"))
+            .or_else(|| bounded("healthCheck.timeoutSeconds", self.timeout_seconds, 2, 120, " seconds"))
+            .or_else(|| {
+                (self.timeout_seconds >= self.interval_seconds).then(|| {
+                    (
+                        "healthCheck.timeoutSeconds",
+                        format!("is {}; it must be less than intervalSeconds, which is {}", self.timeout_seconds, self.interval_seconds),
+                    )
+                })
+            })
+            .or_else(|| bounded("healthCheck.healthyThreshold", self.healthy_threshold, 2, 10, " checks"))
+            .or_else(|| bounded("healthCheck.unhealthyThreshold", self.unhealthy_threshold, 2, 10, " checks"))
+            .or_else(|| {
+                (!are_success_codes(&self.success_codes)).then(|| {
+                    (
+                        "healthCheck.successCodes",
+                        format!("is {:?}; use codes from 200 to 499, as in \"200\", \"200-299\" or \"200,204\"", self.success_codes),
+                    )
+                })
+            })
+    }
+
     /// How long a fleet must have been healthy before it may have traffic, in seconds: the load balancer takes a new
     /// target for healthy after one passed check, and this is the time that the rest of the threshold takes.
     pub fn hold_seconds(&self) -> u32 {
         self.interval_seconds * (self.healthy_threshold.saturating_sub(1))
     }
+}
+
+/// A number that must be between two others, or what is wrong with it.
+fn bounded(
+    field: &'static str,
+    value: u32,
+    low: u32,
+    high: u32,
+    unit: &str,
+) -> Option<(&'static str, String)> {
+    (!(low..=high).contains(&value))
+        .then(|| (field, format!("is {value}; use {low} to {high}{unit}")))
+}
+
+fn starts(field: &'static str, value: &str, prefix: &str) -> Option<(&'static str, String)> {
+    (!value.starts_with(prefix)).then(|| {
+        (
+            field,
+            format!("is {value:?}; it must begin with {prefix:?}"),
+        )
+    })
 }
 
 /// Numbers of instances.
@@ -375,7 +515,8 @@ impl Target {
         if let Some(approval) = approval {
             self.approval = approval;
         }
-        match self.problem_of_time() {
+        let of_worker = self.worker.and_then(|_| self.problem_of_worker());
+        match of_worker.or_else(|| self.problem_of_time()) {
             Some((field, problem)) => Err(InvalidTarget {
                 parameter: parameter_name(place),
                 field: field.to_owned(),
@@ -412,94 +553,168 @@ impl Target {
         }
     }
 
-    /// The first thing that is wrong: the field's path and the problem with what would be right.
-    fn problem(&self) -> Option<(&'static str, String)> {
-        let bounded = |field, value: u32, low: u32, high: u32, unit| {
-            (!(low..=high).contains(&value))
-                .then(|| (field, format!("is {value}; use {low} to {high}{unit}")))
-        };
-        let starts = |field, value: &str, prefix: &str| {
-            (!value.starts_with(prefix)).then(|| {
+    /// How requests reach it; `None` for a worker.
+    pub fn front(&self) -> Option<Front<'_>> {
+        if self.worker.is_some() {
+            return None;
+        }
+        Some(Front {
+            listener_arn: self.listener_arn.as_deref()?,
+            priority: self.priority?,
+            conditions: self.conditions.as_ref()?,
+            vpc_id: self.vpc_id.as_deref()?,
+            port: self.port?,
+            health_check: self.health_check.as_ref()?,
+        })
+    }
+
+    pub fn is_worker(&self) -> bool {
+        self.worker.is_some()
+    }
+
+    /// Whether the old release must have ended before the new one begins.
+    pub fn stops_first(&self) -> bool {
+        self.worker
+            .is_some_and(|worker| worker.order == Order::StopFirst)
+    }
+
+    /// How long a new fleet must be well at a stretch before it is taken to be ready, in seconds.
+    pub fn hold_seconds(&self) -> u32 {
+        self.front().map_or(WORKER_HOLD_SECONDS, |front| {
+            front.health_check.hold_seconds()
+        })
+    }
+
+    /// What has a listener has all of a [`Front`], and a worker nothing that only requests could decide.
+    fn problem_of_kind(&self) -> Option<(&'static str, String)> {
+        let given = [
+            ("listenerArn", self.listener_arn.is_some()),
+            ("priority", self.priority.is_some()),
+            ("conditions", self.conditions.is_some()),
+            ("vpcId", self.vpc_id.is_some()),
+            ("port", self.port.is_some()),
+            ("healthCheck", self.health_check.is_some()),
+        ];
+        if !self.is_worker() {
+            let missing = given.into_iter().find(|(_, is_given)| !is_given);
+            let missing = missing.map(|(field, _)| {
+                let problem = "is missing; only a worker, which says {\"worker\":{\"order\":\"overlap\"}}, does without it";
+                (field, problem.to_owned())
+            });
+            return missing.or_else(|| self.front()?.problem());
+        }
+        let needless = given.into_iter().find(|(_, is_given)| *is_given);
+        let needless = needless.map(|(field, _)| {
+            let problem =
+                "is given, and so is worker; no requests reach a worker: leave out one of the two";
+            (field, problem.to_owned())
+        });
+        needless.or_else(|| self.problem_of_worker()).or_else(|| {
+            let by_requests = |policy: &Policy| {
+                matches!(
+                    policy,
+                    Policy::TargetTracking {
+                        metric: Metric::RequestsPerTarget,
+                        ..
+                    }
+                )
+            };
+            self.scaling.policies.iter().any(by_requests).then(|| {
                 (
-                    field,
-                    format!("is {value:?}; it must begin with {prefix:?}"),
+                    "scaling.policies",
+                    "has requestsPerTarget; no requests reach a worker: use averageCpu".to_owned(),
                 )
             })
-        };
-        let Self {
-            health_check: check,
-            capacity,
-            conditions,
-            ..
-        } = self;
-        None.or_else(|| starts("listenerArn", &self.listener_arn, "arn:"))
-            .or_else(|| bounded("priority", self.priority, 1, 50_000, ""))
-            .or_else(|| {
-                (conditions.hosts.is_empty() && conditions.paths.is_empty()).then(|| {
-                    (
-                        "conditions",
-                        "names neither hosts nor paths; use {\"paths\":[\"/*\"]} for every request"
-                            .to_owned(),
-                    )
-                })
-            })
-            .or_else(|| {
-                // Elastic Load Balancing: five condition values a rule.
-                let values = conditions.hosts.len() + conditions.paths.len();
-                (values > 5).then(|| {
-                    ("conditions", format!("has {values} values; a listener rule takes 5"))
-                })
-            })
-            .or_else(|| {
-                let empty = |value: &String| value.is_empty() || value.len() > 128;
-                (conditions.hosts.iter().chain(&conditions.paths).any(empty)).then(|| {
-                    ("conditions", "has a value that is empty or longer than 128 characters".to_owned())
-                })
-            })
-            .or_else(|| starts("vpcId", &self.vpc_id, "vpc-"))
+        })
+    }
+
+    /// What an execution may say otherwise, and a worker cannot have.
+    fn problem_of_worker(&self) -> Option<(&'static str, String)> {
+        let is_shared = !matches!(self.strategy, Strategy::AllAtOnce { .. });
+        if is_shared {
+            let problem = "shares out the traffic, and a worker has none; use {\"type\":\"allAtOnce\",\"bakeSeconds\":60}";
+            return Some(("strategy.type", problem.to_owned()));
+        }
+        self.approval.seconds().map(|_| {
+            let problem = "asks before a release gets traffic, and a worker works from its launch on; use false";
+            ("approval", problem.to_owned())
+        })
+    }
+
+    /// The first thing that is wrong: the field's path and the problem with what would be right.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let capacity = self.capacity;
+        self.problem_of_kind()
             .or_else(|| {
                 self.subnets.is_empty().then(|| {
-                    ("subnets", "is empty; name at least one subnet, better one in each zone".to_owned())
+                    (
+                        "subnets",
+                        "is empty; name at least one subnet, better one in each zone".to_owned(),
+                    )
                 })
             })
-            .or_else(|| self.subnets.iter().find_map(|subnet| starts("subnets", subnet, "subnet-")))
+            .or_else(|| {
+                self.subnets
+                    .iter()
+                    .find_map(|subnet| starts("subnets", subnet, "subnet-"))
+            })
             .or_else(|| starts("launchTemplate.id", &self.launch_template.id, "lt-"))
-            .or_else(|| bounded("launchTemplate.version", self.launch_template.version, 1, u32::MAX, ""))
-            .or_else(|| self.mixed_instances.as_ref().and_then(MixedInstances::problem))
-            .or_else(|| bounded("port", self.port.into(), 1, 65_535, ""))
-            .or_else(|| starts("healthCheck.path", &check.path, "/"))
-            .or_else(|| bounded("healthCheck.intervalSeconds", check.interval_seconds, 5, 300, " seconds"))
-            .or_else(|| bounded("healthCheck.timeoutSeconds", check.timeout_seconds, 2, 120, " seconds"))
             .or_else(|| {
-                (check.timeout_seconds >= check.interval_seconds).then(|| {
-                    (
-                        "healthCheck.timeoutSeconds",
-                        format!("is {}; it must be less than intervalSeconds, which is {}", check.timeout_seconds, check.interval_seconds),
-                    )
-                })
+                bounded(
+                    "launchTemplate.version",
+                    self.launch_template.version,
+                    1,
+                    u32::MAX,
+                    "",
+                )
             })
-            .or_else(|| bounded("healthCheck.healthyThreshold", check.healthy_threshold, 2, 10, " checks"))
-            .or_else(|| bounded("healthCheck.unhealthyThreshold", check.unhealthy_threshold, 2, 10, " checks"))
             .or_else(|| {
-                (!are_success_codes(&check.success_codes)).then(|| {
-                    (
-                        "healthCheck.successCodes",
-                        format!("is {:?}; use codes from 200 to 499, as in \"200\", \"200-299\" or \"200,204\"", check.success_codes),
-                    )
-                })
+                self.mixed_instances
+                    .as_ref()
+                    .and_then(MixedInstances::problem)
             })
             .or_else(|| bounded("capacity.max", capacity.max, 1, 10_000, " instances"))
             .or_else(|| {
                 (capacity.min > capacity.max).then(|| {
-                    ("capacity.min", format!("is {}, more than capacity.max, which is {}", capacity.min, capacity.max))
+                    (
+                        "capacity.min",
+                        format!(
+                            "is {}, more than capacity.max, which is {}",
+                            capacity.min, capacity.max
+                        ),
+                    )
                 })
             })
-            .or_else(|| bounded("capacity.initial", capacity.initial, capacity.min.max(1), capacity.max, " instances (capacity.min to capacity.max, at least 1)"))
+            .or_else(|| {
+                bounded(
+                    "capacity.initial",
+                    capacity.initial,
+                    capacity.min.max(1),
+                    capacity.max,
+                    " instances (capacity.min to capacity.max, at least 1)",
+                )
+            })
             .or_else(|| self.strategy.problem())
             .or_else(|| self.approval.problem())
             .or_else(|| self.problem_of_time())
-            .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
-            .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
+            .or_else(|| {
+                bounded(
+                    "timeouts.bootSeconds",
+                    self.timeouts.boot_seconds,
+                    30,
+                    7_200,
+                    " seconds",
+                )
+            })
+            .or_else(|| {
+                bounded(
+                    "timeouts.drainSeconds",
+                    self.timeouts.drain_seconds,
+                    0,
+                    3_600,
+                    " seconds",
+                )
+            })
             .or_else(|| self.comparison.problem())
     }
 }
@@ -858,6 +1073,83 @@ mod tests {
         let error = target.check_alarms(&place(), &[]).unwrap_err().to_string();
         let says = "target /exuvia/hello/qa: alarms[0] is \"hello-5xx\", and there is no alarm of that name";
         assert!(error.starts_with(says), "{error}");
+    }
+
+    /// The target of a worker.
+    fn worker(order: &str) -> Value {
+        let mut target = example();
+        let fields = target.as_object_mut().unwrap();
+        for of_front in [
+            "listenerArn",
+            "priority",
+            "conditions",
+            "vpcId",
+            "port",
+            "healthCheck",
+        ] {
+            fields.remove(of_front).unwrap();
+        }
+        target["worker"] = json!({"order": order});
+        target
+    }
+
+    #[test]
+    fn a_worker_has_no_listener_and_works_from_its_launch_on() {
+        let parse = |json: &Value| Target::parse(&place(), &json.to_string());
+        let overlaps = parse(&worker("overlap")).unwrap();
+        assert!(overlaps.is_worker() && !overlaps.stops_first() && overlaps.front().is_none());
+        assert!(parse(&worker("stopFirst")).unwrap().stops_first());
+        let serves = parse(&example()).unwrap();
+        assert_eq!(serves.front().unwrap().port, 8080);
+        assert_eq!((serves.hold_seconds(), overlaps.hold_seconds()), (10, 15));
+        let written = serde_json::to_value(&overlaps).unwrap();
+        assert_eq!(parse(&written).unwrap(), overlaps);
+
+        let refused = |change: &dyn Fn(&mut Value)| {
+            let mut json = worker("overlap");
+            change(&mut json);
+            parse(&json).unwrap_err().to_string()
+        };
+        for (problem, says) in [
+            (
+                refused(&|json| json["worker"] = json!({"order": "first"})),
+                "worker.order cannot be read: unknown variant `first`, expected `overlap` or `stopFirst`",
+            ),
+            (
+                refused(&|json| json["port"] = json!(8080)),
+                "port is given, and so is worker; no requests reach a worker",
+            ),
+            (
+                refused(&|json| drop(json.as_object_mut().unwrap().remove("worker"))),
+                "listenerArn is missing; only a worker",
+            ),
+            (
+                refused(&|json| {
+                    json["strategy"] =
+                        json!({"type": "canary", "percent": 10, "holdSeconds": 9, "bakeSeconds": 9})
+                }),
+                "strategy.type shares out the traffic, and a worker has none",
+            ),
+            (
+                refused(&|json| json["approval"] = json!(true)),
+                "approval asks before a release gets traffic",
+            ),
+            (
+                refused(
+                    &|json| json["scaling"] = json!({"policies": [{"type": "targetTracking", "metric": "requestsPerTarget", "value": 100}]}),
+                ),
+                "scaling.policies has requestsPerTarget; no requests reach a worker",
+            ),
+        ] {
+            assert!(problem.contains(says), "{problem}");
+        }
+        let canary = serde_json::from_value(
+            json!({"type": "linear", "percent": 10, "everySeconds": 9, "bakeSeconds": 9}),
+        );
+        let otherwise = overlaps.clone().overridden(&place(), canary.unwrap(), None);
+        assert!(otherwise.unwrap_err().to_string().contains("strategy.type"));
+        let asked = overlaps.overridden(&place(), None, Some(Approval::Asked(true)));
+        assert!(asked.unwrap_err().to_string().contains("approval asks"));
     }
 
     #[test]

@@ -49,18 +49,22 @@ impl Handler {
         )?;
         let target = manifest.target;
         let admitted = async {
+            let Some(front) = target.front() else {
+                return Ok(None);
+            };
             let created = self
                 .fleets
-                .create_target_group(place, release, &target)
+                .create_target_group(place, release, &front, target.timeouts.drain_seconds)
                 .await?;
             // Before the first instance is there: a target group that no rule names is never health-checked.
             self.listeners
-                .admit(place, &target, live, release, created.clone())
+                .admit(place, &front, live, release, created.clone())
                 .await?;
-            Ok::<_, StepError>(created)
+            Ok::<_, StepError>(Some(created))
         };
         let holding = async {
             match context.live {
+                Some(live) if target.stops_first() => self.fleets.stop(place, live).await,
                 Some(live) => self.fleets.hold(place, live).await,
                 None => Ok(()),
             }
@@ -73,7 +77,7 @@ impl Handler {
                 place,
                 release,
                 &target,
-                &target_group,
+                target_group.as_deref(),
                 (target.limits(context.now), capacity),
                 Trust {
                     ledger: self.ledger.bucket(),

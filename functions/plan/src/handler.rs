@@ -16,6 +16,7 @@ use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::removal::{self, Removed};
 use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus, Replaces};
+use exuvia_core::target::Target;
 use exuvia_core::{capacity, traffic};
 
 pub struct Handler {
@@ -169,34 +170,39 @@ impl Handler {
             self.ledger.releases_after(place, before),
             committed_manifest
         )?;
-        let listener = match (&committed_manifest, &deploy.target, newest.last()) {
-            (Some(manifest), ..) => Some(manifest.target.listener_arn.clone()),
-            (None, Some(target), _) => Some(target.listener_arn.clone()),
-            (None, None, Some(release)) => Some(
-                self.ledger
-                    .manifest(place, *release)
-                    .await?
-                    .target
-                    .listener_arn,
-            ),
+        let known = match (&committed_manifest, &deploy.target, newest.last()) {
+            (Some(manifest), ..) => Some(manifest.target.clone()),
+            (None, Some(target), _) => Some(target.clone()),
+            (None, None, Some(release)) => {
+                Some(self.ledger.manifest(place, *release).await?.target)
+            }
             (None, None, None) => None,
         };
-        let rule = match &listener {
-            Some(listener) => self.listeners.find(listener, place).await?,
+        if let (Some(manifest), Some(target)) = (&committed_manifest, &deploy.target) {
+            check_kind(place, &manifest.target, target)?;
+        }
+        let front = known.as_ref().and_then(Target::front);
+        let rule = match front {
+            Some(front) => self.listeners.find(front.listener_arn, place).await?,
             None => None,
         };
-        if let (Some(rule), Some(listener), Some(target)) = (&rule, &listener, &deploy.target)
-            && target.listener_arn != *listener
+        let asked = deploy.target.as_ref().and_then(Target::front);
+        if let (Some(rule), Some(front), Some(asked)) = (&rule, front, asked)
+            && asked.listener_arn != front.listener_arn
         {
             return Err(StepError::ListenerChanged {
                 place: place.clone(),
-                live: format!("{listener}, rule {}", rule.arn),
-                target: target.listener_arn.clone(),
+                live: format!("{}, rule {}", front.listener_arn, rule.arn),
+                target: asked.listener_arn.to_owned(),
             });
         }
         let weights = rule.map(|rule| rule.weights).unwrap_or_default();
         let stands = |release| standing.get(&release).is_some_and(Option::is_some);
-        let live = match traffic::keeper(committed, &weights, stands, None) {
+        let keeper = match known {
+            Some(target) if target.is_worker() => committed,
+            _ => traffic::keeper(committed, &weights, stands, None),
+        };
+        let live = match keeper {
             Some(release) if Some(release) == committed => committed_manifest,
             Some(release) => Some(self.ledger.manifest(place, release).await?),
             None => None,
@@ -370,6 +376,25 @@ fn overtaken(deploy: &Deploy, seen: &Seen) -> Option<String> {
             "A later upload is live already: {} (release {})",
             live.version, live.release
         )
+    })
+}
+
+/// What has a listener and what has none are moved by different pointers.
+fn check_kind(place: &Place, live: &Target, target: &Target) -> Result<(), StepError> {
+    let kind = |target: &Target| {
+        if target.is_worker() {
+            "a worker"
+        } else {
+            "an app with a listener"
+        }
+    };
+    if live.is_worker() == target.is_worker() {
+        return Ok(());
+    }
+    Err(StepError::KindChanged {
+        place: place.clone(),
+        live: kind(live),
+        target: kind(target),
     })
 }
 

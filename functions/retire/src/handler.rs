@@ -84,11 +84,19 @@ impl Handler {
     ) -> Result<(Remains, u32), StepError> {
         let manifest = self.ledger.manifest(place, release).await?;
         let drain = manifest.target.timeouts.drain_seconds;
-        let rule = self
-            .listeners
-            .find(&manifest.target.listener_arn, place)
-            .await?;
-        match rule.and_then(|rule| rule.weight_of(release)) {
+        let weight = match manifest.target.front() {
+            Some(front) => {
+                let rule = self.listeners.find(front.listener_arn, place).await?;
+                rule.and_then(|rule| rule.weight_of(release))
+            }
+            // Of a worker, `live.json` is the pointer.
+            None => {
+                let live = self.ledger.live(place).await?;
+                live.filter(|live| live.value.release == release)
+                    .map(|_| 100)
+            }
+        };
+        match weight {
             None => {
                 let remains = self.fleets.shed(place, release).await?;
                 let age = now.duration_since(manifest.created_at).as_secs();

@@ -18,6 +18,7 @@ use exuvia_core::removal::{self, Progress, Removed};
 use exuvia_core::step::{
     Context, LockToken, RemoveInput, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
 };
+use exuvia_core::target::Target;
 use exuvia_core::{capacity, traffic};
 use jiff::Timestamp;
 
@@ -26,6 +27,12 @@ pub struct Handler {
     fleets: Fleets,
     listeners: Listeners,
     workflow: Workflow,
+}
+
+/// What tells which release is live: the rule, or of a worker `live.json`.
+struct Pointer {
+    is_worker: bool,
+    rule: Option<Rule>,
 }
 
 impl Handler {
@@ -90,6 +97,7 @@ impl Handler {
         seen.reports = reports?;
         let (manifest, rule) = pointer?;
         let target = &manifest.target;
+        seen.is_worker = target.is_worker();
         let verdict = health::ready(&seen);
         let not_ready = |grown, reason| ShiftTrafficOutput::NotReady {
             grown,
@@ -113,16 +121,17 @@ impl Handler {
                 problem: format!("traffic step {step} of {}", steps.len()),
             });
         };
-        let rule = rule?;
         let weights = traffic::weights(context.live, *release, wanted.weight);
-        match context.live {
-            Some(_) => self.listeners.set_weights(&rule, &weights).await?,
+        match (rule?, target.front()) {
             // Until now no request met the first release's rule.
-            None => {
+            (Some(rule), Some(front)) if context.live.is_none() => {
                 self.listeners
-                    .set_weights_and_conditions(&rule, &weights, target)
+                    .set_weights_and_conditions(&rule, &weights, &front)
                     .await?;
             }
+            (Some(rule), _) => self.listeners.set_weights(&rule, &weights).await?,
+            // A worker has worked since its instances were launched; from now on it is watched.
+            (None, _) => {}
         }
         Ok(ShiftTrafficOutput::Shifted {
             weight: wanted.weight,
@@ -133,14 +142,19 @@ impl Handler {
         })
     }
 
-    /// The rule that a release's deploy is moving: Launch made sure of it.
-    async fn rule_of(&self, manifest: &Manifest) -> Result<Rule, StepError> {
-        let (place, listener) = (manifest.place(), &manifest.target.listener_arn);
-        let rule = self.listeners.find(listener, &place).await?;
-        rule.ok_or_else(|| StepError::Unreadable {
-            what: format!("the rule of {place} on {listener}"),
-            problem: "there is none any more; something else deleted it".to_owned(),
-        })
+    /// The rule that a release's deploy is moving: Launch made sure of it. A worker has none.
+    async fn rule_of(&self, manifest: &Manifest) -> Result<Option<Rule>, StepError> {
+        let Some(front) = manifest.target.front() else {
+            return Ok(None);
+        };
+        let (place, listener) = (manifest.place(), front.listener_arn);
+        match self.listeners.find(listener, &place).await? {
+            Some(rule) => Ok(Some(rule)),
+            None => Err(StepError::Unreadable {
+                what: format!("the rule of {place} on {listener}"),
+                problem: "there is none any more; something else deleted it".to_owned(),
+            }),
+        }
     }
 
     /// First the promise, then the rule: cut off in between, a recovery goes on forward.
@@ -180,11 +194,13 @@ impl Handler {
             };
             self.promise(place, live, promise).await?;
         }
-        let rule = self.rule_of(&manifest).await?;
-        self.listeners
-            .set_weights_and_conditions(&rule, &traffic::only(*release), &manifest.target)
-            .await?;
-        self.listeners.set_priority(&rule, &manifest.target).await?;
+        if let (Some(rule), Some(front)) = (self.rule_of(&manifest).await?, manifest.target.front())
+        {
+            self.listeners
+                .set_weights_and_conditions(&rule, &traffic::only(*release), &front)
+                .await?;
+            self.listeners.set_priority(&rule, &front).await?;
+        }
         self.ledger.release_lock(place, &context.token).await?;
         Ok(ShiftTrafficOutput::Committed)
     }
@@ -256,8 +272,9 @@ impl Handler {
             self.ledger.delete_live(place, &live.etag).await?;
         }
         let manifest = self.ledger.manifest(place, noted.value.release).await?;
-        let listener = &manifest.target.listener_arn;
-        if let Some(rule) = self.listeners.find(listener, place).await? {
+        if let Some(front) = manifest.target.front()
+            && let Some(rule) = self.listeners.find(front.listener_arn, place).await?
+        {
             self.listeners.delete(&rule).await?;
         }
         self.note_done(place, noted).await?;
@@ -291,7 +308,7 @@ impl Handler {
             .or(removed)
             .or(given_up.release)
             .or(standing.keys().next_back().copied());
-        let rule = self.rule(place, known).await?;
+        let Pointer { is_worker, rule } = self.pointer(place, known).await?;
         let weights = rule
             .as_ref()
             .map(|rule| rule.weights.clone())
@@ -299,20 +316,29 @@ impl Handler {
         let stands = |release| standing.get(&release).is_some_and(Option::is_some);
         let keeper = match progress {
             Progress::Begun => None,
+            _ if is_worker => committed,
             _ => traffic::keeper(committed, &weights, stands, given_up.release),
         };
         if let Some(keeper) = keeper {
             let kept = self.ledger.manifest(place, keeper).await?;
-            let target_group = self.fleets.target_group_of(place, keeper).await?;
-            match (&rule, target_group) {
-                // Only the weights: nothing that a target asks for may keep the traffic from going back.
-                (Some(rule), _) => {
-                    self.listeners
-                        .set_weights(rule, &traffic::only(keeper))
-                        .await?;
+            if let Some(front) = kept.target.front() {
+                let target_group = self.fleets.target_group_of(place, keeper).await?;
+                match (&rule, target_group) {
+                    // Only the weights: nothing that a target asks for may keep the traffic from going back.
+                    (Some(rule), _) => {
+                        self.listeners
+                            .set_weights(rule, &traffic::only(keeper))
+                            .await?;
+                    }
+                    (None, Some(arn)) => self.listeners.restore(place, &front, arn).await?,
+                    (None, None) => {}
                 }
-                (None, Some(arn)) => self.listeners.restore(place, &kept.target, arn).await?,
-                (None, None) => {}
+            } else if self.fleets.is_stopped(place, keeper).await? {
+                // It begins again when no other works any more.
+                let standing = standing.keys().copied();
+                for other in all_but(Some(keeper), standing, given_up.release) {
+                    self.fleets.end(place, other).await?;
+                }
             }
             self.fleets.let_go(place, keeper).await?;
             if !kept.target.scaling.scheduled_actions.is_empty()
@@ -350,24 +376,25 @@ impl Handler {
     }
 
     /// The place's rule, on the listener that a release of it names. Any release will do: a target that moved to another
-    /// listener is refused while one is live.
-    async fn rule(
+    /// listener, or to none, is refused while one is live.
+    async fn pointer(
         &self,
         place: &Place,
         known: Option<ReleaseNumber>,
-    ) -> Result<Option<Rule>, StepError> {
+    ) -> Result<Pointer, StepError> {
         let manifest = match known {
             Some(release) => self.ledger.find_manifest(place, release).await?,
             None => None,
         };
-        match manifest {
-            Some(manifest) => {
-                self.listeners
-                    .find(&manifest.target.listener_arn, place)
-                    .await
-            }
-            None => Ok(None),
-        }
+        let target = manifest.map(|manifest| manifest.target);
+        let rule = match target.as_ref().and_then(Target::front) {
+            Some(front) => self.listeners.find(front.listener_arn, place).await?,
+            None => None,
+        };
+        Ok(Pointer {
+            is_worker: target.is_some_and(|target| target.is_worker()),
+            rule,
+        })
     }
 
     /// The record of the removal that is given up or put in order, if it has begun, and how far it has come.
@@ -417,7 +444,7 @@ impl Handler {
         let progress = noted.as_ref().map_or(Progress::NotBegun, |_| progress);
         let live = record.map(|record| record.value.release);
         let newest = given_up.release.or(noted.map(|noted| noted.value.release));
-        let rule = self.rule(&given_up.place, live.or(newest)).await?;
+        let Pointer { rule, .. } = self.pointer(&given_up.place, live.or(newest)).await?;
         let is_named = |release| {
             rule.as_ref()
                 .is_some_and(|rule| rule.weight_of(release).is_some())

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use exuvia_cloud::wire;
 use exuvia_core::fleet::FleetName;
 use exuvia_core::manifest::{Manifest, manifest_key};
+use exuvia_core::target::Order;
 use serde_json::Value;
 
 use crate::calls::Call;
@@ -133,8 +134,13 @@ fn takes_the_lock_of(estate: &Estate, execution: Option<&str>, call: &Call) -> O
         .then_some(holder)
 }
 
-/// The group that a call changes, if a rule sends requests there.
+/// The group that a call changes, if a rule sends requests there; of a worker, if its release is live.
 fn group_that_serves(estate: &Estate, call: &Call) -> Option<String> {
+    if estate.worker.is_some() {
+        return estate
+            .committed_group()
+            .filter(|group| *group == call.about);
+    }
     let rules = estate.cloud.survey().rules;
     let mut weights = rules.into_iter().flat_map(|rule| rule.weights);
     weights
@@ -149,7 +155,15 @@ fn group_that_a_rule_names(estate: &Estate, call: &Call) -> Option<(String, i32)
     }
     let survey = estate.cloud.survey();
     let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
-    weights.find(|(name, _)| *name == call.about)?;
+    let is_named = match estate.worker {
+        None => weights.any(|(name, _)| *name == call.about),
+        Some(Order::Overlap) => estate.committed_group().as_ref() == Some(&call.about),
+        // It is to be ended first.
+        Some(Order::StopFirst) => false,
+    };
+    if !is_named {
+        return None;
+    }
     let group = survey
         .groups
         .iter()

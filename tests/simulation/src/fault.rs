@@ -93,6 +93,8 @@ pub enum Action {
     Remove,
     /// The app's stack is updated: from now on its target says that the traffic moves like this.
     Strategy(String),
+    /// The app's stack is updated: from now on its target is a worker's, `overlap` or `stop-first`.
+    Worker(String),
     /// The app's stack is updated: from now on its target asks for approval, and waits for it for so many seconds.
     AskApproval(u32),
     /// From now on somebody approves so long after each notice that asks for it.
@@ -332,6 +334,7 @@ impl fmt::Display for Action {
             Self::Start(what) => write!(f, "start:{what}"),
             Self::Remove => f.write_str("remove"),
             Self::Strategy(name) => write!(f, "strategy:{name}"),
+            Self::Worker(order) => write!(f, "worker:{order}"),
             Self::AskApproval(seconds) => write!(f, "ask-approval:{seconds}"),
             Self::Approve(after) => write!(f, "approve:{}", told(*after)),
             Self::Refuse(after) => write!(f, "refuse:{}", told(*after)),
@@ -397,6 +400,7 @@ impl FromStr for Action {
             "start" => Self::Start(rest.to_owned()),
             "remove" => Self::Remove,
             "strategy" => Self::Strategy(rest.to_owned()),
+            "worker" => Self::Worker(rest.to_owned()),
             "ask-approval" => Self::AskApproval(number()?),
             "approve" => Self::Approve(duration(rest)?),
             "refuse" => Self::Refuse(duration(rest)?),
@@ -486,6 +490,7 @@ mod tests {
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
             .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
             .chain([Action::AskApproval(600)])
+            .chain([Action::Worker("overlap".to_owned())])
             .chain(
                 [Action::Approve, Action::Refuse, Action::Morning]
                     .map(|of| of(Duration::from_secs(90))),

@@ -26,6 +26,7 @@ use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
 use crate::run::Outcome;
 use crate::scenario::{PLACE, Scenario};
+use crate::watch;
 use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
@@ -498,6 +499,8 @@ impl Check<'_> {
         let expected = self.live.as_ref().map(|live| self.fleet(live.release));
         let right = match (&rules[..], &expected) {
             ([], None) => true,
+            // Of a worker, `live.json` is the pointer.
+            ([], Some(_)) => self.after.worker.is_some(),
             ([weights], Some(fleet)) => {
                 weights.len() == 1 && weights[0].0 == *fleet && weights[0].1 > 0
             }
@@ -668,8 +671,7 @@ impl Check<'_> {
         if self.suffers(hopeless) || self.live_is_unsound() {
             return;
         }
-        let served = self.after.cloud.served_by();
-        let healthy = served.filter(|(_, healthy)| *healthy).count();
+        let healthy = watch::healthy(self.after);
         if healthy < self.outcome.watch.floor {
             let what = format!(
                 "at the end {healthy} healthy instances get requests, of {}",

@@ -196,6 +196,8 @@ pub enum Happening {
     /// EC2 has started it.
     Started(String, SocketAddr),
     Died(String),
+    /// It answers its group's launch lifecycle hook, by its id: whether it is ready.
+    Answered(String, bool),
     /// It writes a boot report: the ledger's key and the report.
     Reported(String, Box<BootReport>),
     /// A builder uploads the image.
@@ -261,13 +263,16 @@ impl Machines {
         let booted = boot(&launch.tags, services);
         let boot = self.boots.as_mut().map(Boots::next);
         let (behaviour, failure) = match &booted {
-            Ok(sha256) => match self.behaviours.get(sha256) {
+            Ok(manifest) => match self.behaviours.get(&manifest.artifact.sha256) {
                 Some(behaviour) => (Some(*behaviour), None),
                 None => return Err(format!("{id} runs bytes that nobody uploaded")),
             },
             Err(problem) => (None, Some(problem.clone())),
         };
-        if let Ok(sha256) = booted {
+        let is_worker = booted
+            .as_ref()
+            .is_ok_and(|manifest| manifest.target.is_worker());
+        if let Ok(sha256) = booted.map(|manifest| manifest.artifact.sha256) {
             let group = self.bytes.entry(launch.group.clone());
             let first = group.or_insert_with(|| sha256.clone());
             if *first != sha256 {
@@ -298,8 +303,14 @@ impl Machines {
             }
             (None, None) => None,
         };
+        if is_worker && let Some(ready) = behaviour.and_then(|known| known.answers_after) {
+            let ready = boot.unwrap_or(Duration::from_secs(ready));
+            self.plan(start + ready, Happening::Answered(id.clone(), true));
+        }
         if let Some((after, report)) = reported {
             self.plan(start + after, report);
+            // As a boot that fails does; an instance that has answered already is in service by then.
+            self.plan(start + after, Happening::Answered(id.clone(), false));
         }
         if let Some(after) = behaviour.and_then(|known| known.dies_after) {
             self.plan(
@@ -468,6 +479,7 @@ impl Machines {
                 }
                 Happening::Died(_) => {}
                 Happening::Reported(_, report) if !alive(&report.instance_id) => {}
+                Happening::Answered(id, _) if !alive(id) => {}
                 Happening::Uploads(id, _) | Happening::Builds(id, ..) if !alive(id) => {}
                 _ => return Some(happening),
             }
@@ -480,18 +492,17 @@ impl Machines {
     }
 }
 
-/// What an instance finds when it boots: the digest of the bytes that it runs. It runs nothing that is not signed for
-/// its tags.
+/// What an instance finds when it boots: the manifest of what it runs. It runs nothing that is not signed for its tags.
 fn boot(
     tags: &BTreeMap<String, String>,
     services: &Services,
-) -> Result<String, (&'static str, String)> {
+) -> Result<Manifest, (&'static str, String)> {
     let manifest = manifest(tags, services).map_err(|problem| ("verify", problem))?;
     let pinned = [Some(&manifest.artifact), manifest.config.as_ref()];
     for pinned in pinned.into_iter().flatten() {
         fetch(pinned, services).map_err(|problem| ("download", problem))?;
     }
-    Ok(manifest.artifact.sha256)
+    Ok(manifest)
 }
 
 fn manifest(tags: &BTreeMap<String, String>, services: &Services) -> Result<Manifest, String> {

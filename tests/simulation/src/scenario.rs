@@ -9,8 +9,8 @@ use exuvia_core::build::builder::Builder;
 use exuvia_core::compare::Comparison;
 use exuvia_core::scaling::{Metric, Policy, Scaling, ScheduledAction};
 use exuvia_core::target::{
-    Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Strategy,
-    Target, Timeouts,
+    Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Order,
+    Strategy, Target, Timeouts, Worker,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -36,7 +36,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 40] = [
+pub const SCENARIOS: [Scenario; 50] = [
     Scenario {
         name: "first",
         before: &[],
@@ -323,6 +323,77 @@ pub const SCENARIOS: [Scenario; 40] = [
         shifts: true,
     },
     Scenario {
+        name: "worker-first",
+        before: &["worker:overlap"],
+        opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "worker-replaces",
+        before: &["worker:overlap", "upload:good"],
+        opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "worker-breaks-at-boot",
+        before: &["worker:overlap", "upload:good"],
+        opening: &["upload:broken@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    // In service, and watched.
+    Scenario {
+        name: "worker-breaks-at-work",
+        before: &["worker:overlap", "upload:good"],
+        opening: &["upload:reports-later@0s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    Scenario {
+        name: "worker-never-ready",
+        before: &["worker:overlap", "upload:good"],
+        opening: &["upload:never@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    Scenario {
+        name: "singleton-replaces",
+        before: &["worker:stop-first", "upload:good"],
+        opening: &["upload:good@0s"],
+        outcomes: &["succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "singleton-breaks-at-boot",
+        before: &["worker:stop-first", "upload:good"],
+        opening: &["upload:broken@0s"],
+        outcomes: &["rolledBack"],
+        shifts: false,
+    },
+    Scenario {
+        name: "singleton-breaks-at-work",
+        before: &["worker:stop-first", "upload:good"],
+        opening: &["upload:reports-later@0s"],
+        outcomes: &["rolledBack"],
+        shifts: true,
+    },
+    Scenario {
+        name: "singleton-supersedes",
+        before: &["worker:stop-first", "upload:good"],
+        opening: &["upload:slow@0s", "upload:good@60s"],
+        outcomes: &["superseded", "succeeded"],
+        shifts: true,
+    },
+    Scenario {
+        name: "remove-worker",
+        before: &["worker:overlap", "upload:good"],
+        opening: &["remove@0s"],
+        outcomes: &["removed"],
+        shifts: false,
+    },
+    Scenario {
         name: "remove",
         before: &["upload:good"],
         opening: &["remove@0s"],
@@ -417,6 +488,7 @@ pub fn estate_with(settings: Settings) -> Estate {
         machines: Machines::default(),
         executions: Vec::new(),
         uploads: Vec::new(),
+        worker: None,
         measure: None,
     }
 }
@@ -447,6 +519,20 @@ pub fn strategy(name: &str) -> Option<Strategy> {
     }
 }
 
+/// The same app without a listener.
+pub fn of_worker(target: Target, order: Order) -> Target {
+    Target {
+        worker: Some(Worker { order }),
+        listener_arn: None,
+        priority: None,
+        conditions: None,
+        vpc_id: None,
+        port: None,
+        health_check: None,
+        ..target
+    }
+}
+
 /// A policy, and larger sizes from that time of the day on, to the minute, with smaller ones from an hour before.
 pub fn scaling(morning: Timestamp) -> Scaling {
     let action = |name: &str, at: Timestamp, min: u32| {
@@ -474,13 +560,14 @@ pub fn scaling(morning: Timestamp) -> Scaling {
 
 fn target(listener_arn: &str) -> Target {
     Target {
-        listener_arn: listener_arn.to_owned(),
-        priority: 10,
-        conditions: Conditions {
+        worker: None,
+        listener_arn: Some(listener_arn.to_owned()),
+        priority: Some(10),
+        conditions: Some(Conditions {
             hosts: Vec::new(),
             paths: vec!["/*".to_owned()],
-        },
-        vpc_id: "vpc-1".to_owned(),
+        }),
+        vpc_id: Some("vpc-1".to_owned()),
         subnets: ["subnet-a", "subnet-b", "subnet-c"]
             .map(str::to_owned)
             .to_vec(),
@@ -489,18 +576,18 @@ fn target(listener_arn: &str) -> Target {
             version: 1,
         },
         mixed_instances: None,
-        port: 8080,
+        port: Some(8080),
         architecture: Some(Architecture::Arm64),
         security_updates: true,
         log_driver: LogDriver::AwsLogs,
-        health_check: HealthCheck {
+        health_check: Some(HealthCheck {
             path: "/".to_owned(),
             interval_seconds: 10,
             timeout_seconds: 5,
             healthy_threshold: 2,
             unhealthy_threshold: 2,
             success_codes: "200".to_owned(),
-        },
+        }),
         capacity: CapacityLimits {
             min: 1,
             max: 6,

@@ -2,7 +2,7 @@
 
 use exuvia_cloud::wire::Service;
 use exuvia_core::build::METADATA_BUILD;
-use exuvia_core::target::Target;
+use exuvia_core::target::{Order, Target};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -69,6 +69,20 @@ impl State {
                     target.strategy = strategy;
                     let target = serde_json::to_string(&target).unwrap_or_default();
                     ssm.put(&parameter, target, now);
+                }
+            }
+            Action::Worker(order) => {
+                let order = match order.as_str() {
+                    "stop-first" => Order::StopFirst,
+                    _ => Order::Overlap,
+                };
+                self.estate.worker = Some(order);
+                let parameter = format!("/exuvia/{PLACE}");
+                let ssm = &mut self.estate.services.ssm;
+                let target = ssm.get(&parameter).unwrap_or_default();
+                if let Ok(target) = serde_json::from_str(target) {
+                    let target = serde_json::to_string(&scenario::of_worker(target, order));
+                    ssm.put(&parameter, target.unwrap_or_default(), now);
                 }
             }
             Action::AskApproval(timeout_seconds) => {
@@ -308,8 +322,11 @@ impl State {
         self.estate.uploads.push(upload);
     }
 
-    /// The group that gets the most requests.
+    /// The group that gets the most requests; of a worker that of the release that is live.
     pub fn live_group(&self) -> Option<String> {
+        if self.estate.worker.is_some() {
+            return self.estate.committed_group();
+        }
         let survey = self.estate.cloud.survey();
         let weights = survey.rules.into_iter().flat_map(|rule| rule.weights);
         let weights = weights.filter(|(_, weight)| *weight > 0);

@@ -3,10 +3,14 @@
 //! What a deployer cannot help is allowed for, and no more: an instance that dies or falls ill by itself is missing
 //! until its group has replaced it, and a fleet that somebody scales in is smaller. Once an app is removed, as somebody
 //! asked, nothing has to be there, until a release is live again.
+//!
+//! Of a worker, those count that are in service and of the release that is live. One that stops first works with one release
+//! or none, and never with two: that is I14.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use exuvia_cloud::model::Survey;
+use exuvia_core::target::Order;
 
 use crate::world::Estate;
 
@@ -59,7 +63,7 @@ impl Watch {
                 self.served.insert(fleet.to_owned());
             }
         }
-        if self.has_failed {
+        if self.has_failed || estate.worker == Some(Order::StopFirst) {
             return None;
         }
         let healthy = healthy(estate);
@@ -79,12 +83,48 @@ impl Watch {
         ))
     }
 
+    /// What is wrong with a worker of which one release may work at a time, the first time that it is.
+    pub fn look_at_singleton(&mut self, estate: &Estate) -> Option<String> {
+        if self.has_failed || estate.worker != Some(Order::StopFirst) {
+            return None;
+        }
+        let survey = estate.cloud.survey();
+        let working: Vec<&str> = survey
+            .groups
+            .iter()
+            .filter(|group| !group.instances.is_empty())
+            .map(|group| group.name.as_str())
+            .collect();
+        self.has_failed = working.len() > 1;
+        self.has_failed
+            .then(|| format!("there are instances of {}", working.join(" and of ")))
+    }
+
     /// How many of the live fleet are healthy, of those that are wanted: where it has grown it may not shrink again, unless
     /// somebody wants it to. What is launched beyond that, to even out the zones, is not counted, nor is a fleet that is on
     /// trial, which may have a share of the requests.
     fn grown(&self, estate: &Estate) -> usize {
         let committed = estate.committed_group().filter(|_| !self.is_allowed_less);
         let Some(committed) = committed else { return 0 };
+        if estate.worker.is_some() {
+            // The next one is of the size that was wanted when it was found ready; as for what has requests.
+            let is_watched = |state: &String| {
+                [
+                    "Announce Traffic",
+                    "Bake",
+                    "Evaluate",
+                    "Evaluated?",
+                    "Commit",
+                ]
+                .contains(&state.as_str())
+            };
+            let running = estate.executions.iter().filter(|one| one.is_running());
+            if running.filter_map(|one| one.path.last()).any(is_watched) {
+                return 0;
+            }
+            let desired = desired_of(&estate.cloud.survey(), &committed);
+            return desired.min(estate.at_work());
+        }
         let survey = estate.cloud.survey();
         let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
         let serves = weights.any(|(name, weight)| *name == committed && *weight > 0);
@@ -101,6 +141,11 @@ impl Watch {
 
     /// How many are missing for a reason that is not the deployer's.
     fn excused(&self, estate: &Estate) -> usize {
+        if estate.worker.is_some() {
+            let committed = estate.committed_group();
+            let deaths = committed.and_then(|group| self.deaths.get(&group));
+            return deaths.copied().unwrap_or(0);
+        }
         let survey = estate.cloud.survey();
         let served: Vec<&String> = survey
             .rules
@@ -138,8 +183,11 @@ impl Watch {
     }
 }
 
-/// The healthy targets that requests reach.
-fn healthy(estate: &Estate) -> usize {
+/// The healthy targets that requests reach, or the instances of a worker that do its work.
+pub fn healthy(estate: &Estate) -> usize {
+    if estate.worker.is_some() {
+        return estate.at_work();
+    }
     let served = estate.cloud.served_by();
     served.filter(|(_, healthy)| *healthy).count()
 }

@@ -12,6 +12,7 @@ use exuvia_core::fleet::FleetName;
 use exuvia_core::manifest::{Live, live_key, removed_key};
 use exuvia_core::name::Place;
 use exuvia_core::removal::Removed;
+use exuvia_core::target::Order;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -66,6 +67,8 @@ pub struct Estate {
     pub executions: Vec<Execution>,
     /// Keys of the artifacts that were uploaded, oldest first, with their behaviours' names.
     pub uploads: Vec<Upload>,
+    /// Of a worker, in which order its releases take turns.
+    pub worker: Option<Order>,
     /// Where it is measured how long a deploy takes and what it costs, instead of what may go wrong with it.
     pub measure: Option<Measure>,
 }
@@ -77,6 +80,17 @@ impl Estate {
         let live = self.services.s3.get(LEDGER, &live_key(&place))?;
         let live: Live = serde_json::from_slice(live).ok()?;
         Some(FleetName::new(&place, live.release).to_string())
+    }
+
+    /// The instances in service of the group of the release that `live.json` names: of a worker, those that do its work.
+    pub fn at_work(&self) -> usize {
+        let Some(committed) = self.committed_group() else {
+            return 0;
+        };
+        let survey = self.cloud.survey();
+        let groups = survey.groups.iter().filter(|group| group.name == committed);
+        let instances = groups.flat_map(|group| &group.instances);
+        instances.filter(|(_, state)| *state == "InService").count()
     }
 
     /// Counts the requests since the last time, which went as the rule has it until now.
@@ -150,7 +164,7 @@ pub enum Deed {
 /// Something that must never be, and was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// `I1` to `I13`, as in `ARCHITECTURE.md`.
+    /// `I1` to `I14`, as in `ARCHITECTURE.md`.
     pub invariant: &'static str,
     pub what: String,
 }
@@ -399,6 +413,10 @@ impl State {
             self.tell(elapsed, || format!("!! {what}"));
             self.violated("I1", format!("after {}: {what}", told(elapsed)));
         }
+        if let Some(what) = self.watch.look_at_singleton(&self.estate) {
+            self.tell(elapsed, || format!("!! {what}"));
+            self.violated("I14", format!("after {}: {what}", told(elapsed)));
+        }
     }
 
     /// Whether a deploy is between Launch and its end, so that the live fleet may not shrink.
@@ -479,6 +497,18 @@ impl State {
                     self.estate.services.s3.put(LEDGER, &key, report, now);
                 }
                 self.seen.milestones.reported.get_or_insert(now);
+            }
+            Happening::Answered(id, is_ready) => {
+                let Some(group) = self.estate.machines.group_of(&id) else {
+                    return;
+                };
+                let result = if is_ready { "CONTINUE" } else { "ABANDON" };
+                // Of a group without a hook, or one that has been answered, it is refused.
+                let form = format!(
+                    "Action=CompleteLifecycleAction&Version=2011-01-01&AutoScalingGroupName={group}&\
+                     LifecycleHookName=boot&InstanceId={id}&LifecycleActionResult={result}"
+                );
+                self.ask_cloud(wire::Service::AutoScaling, &form);
             }
             Happening::Uploads(_, made) => {
                 self.tell(elapsed, || {

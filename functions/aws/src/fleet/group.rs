@@ -11,7 +11,7 @@ use exuvia_core::report;
 use exuvia_core::target::{CapacityLimits, MixedInstances, Target};
 use serde_json::Value;
 
-use super::{Fleets, count, signed};
+use super::{Fleets, hold, signed};
 use crate::error::{code, failed, is};
 use crate::timestamp;
 
@@ -79,7 +79,7 @@ impl Fleets {
         };
         let group = self.group(&FleetName::new(place, release)).await?;
         let standing = group.filter(|group| group.status().is_none());
-        Ok(standing.map(|group| count(group.desired_capacity())))
+        Ok(standing.map(|group| hold::desired(&group)))
     }
 
     /// Creates a release's Auto Scaling group, or adopts the one that an earlier try made.
@@ -88,7 +88,7 @@ impl Fleets {
         place: &Place,
         release: ReleaseNumber,
         target: &Target,
-        target_group: &str,
+        target_group: Option<&str>,
         (limits, capacity): (CapacityLimits, u32),
         trust: Trust<'_>,
     ) -> Result<(), StepError> {
@@ -102,12 +102,15 @@ impl Fleets {
             .create_auto_scaling_group()
             .auto_scaling_group_name(name.to_string())
             .vpc_zone_identifier(target.subnets.join(","))
-            .target_group_arns(target_group)
+            .set_target_group_arns(target_group.map(|arn| vec![arn.to_owned()]))
             .min_size(signed(limits.min))
             .max_size(signed(limits.max))
             .desired_capacity(signed(capacity.clamp(limits.min, limits.max)))
-            .health_check_type("ELB")
+            .health_check_type(if target.is_worker() { "EC2" } else { "ELB" })
             .health_check_grace_period(signed(target.timeouts.boot_seconds));
+        if target.is_worker() {
+            create = create.lifecycle_hook_specification_list(boot_hook(target));
+        }
         create = match &target.mixed_instances {
             None => create.launch_template(template),
             Some(mixed) => create.mixed_instances_policy(policy(template, mixed)),
@@ -180,6 +183,18 @@ impl Fleets {
             .map(drop)
             .map_err(|error| failed(format!("SetDesiredCapacity {name} to {desired}"), error))
     }
+}
+
+/// No load balancer says when a worker's instance is ready: `infra/boot.sh` does, by completing this. Without an answer the
+/// instance is replaced, and at the deadline of the boot the deploy is rolled back.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html>
+fn boot_hook(target: &Target) -> autoscaling::types::LifecycleHookSpecification {
+    autoscaling::types::LifecycleHookSpecification::builder()
+        .lifecycle_hook_name("boot")
+        .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
+        .heartbeat_timeout(signed(target.timeouts.boot_seconds))
+        .default_result("ABANDON")
+        .build()
 }
 
 /// The group of that name, if one is listed.
@@ -279,10 +294,11 @@ fn lived(activity: &autoscaling::types::Activity) -> Option<report::Activity> {
     })
 }
 
+/// Whether there is such a group.
 pub(crate) async fn scale_to_nothing(
     groups: &autoscaling::Client,
     name: &str,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
     let update = groups
         .update_auto_scaling_group()
         .auto_scaling_group_name(name)
@@ -290,8 +306,8 @@ pub(crate) async fn scale_to_nothing(
         .max_size(0)
         .desired_capacity(0);
     match update.send().await {
-        Ok(_) => Ok(()),
-        Err(error) if is_missing(&error) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(failed(format!("UpdateAutoScalingGroup {name} to 0"), error)),
     }
 }

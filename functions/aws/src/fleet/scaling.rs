@@ -29,7 +29,7 @@ impl Fleets {
                 Metric::RequestsPerTarget => self
                     .target_group_of(place, release)
                     .await?
-                    .and_then(|group| resource_label(&target.listener_arn, &group)),
+                    .and_then(|group| resource_label(target.front()?.listener_arn, &group)),
             };
             self.put_policy(&name, metric, value, label).await?;
         }

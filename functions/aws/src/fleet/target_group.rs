@@ -7,7 +7,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::fleet::{FleetName, tags};
 use exuvia_core::health::Target as TargetHealth;
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::target::Target;
+use exuvia_core::target::Front;
 
 use super::{Fleets, Remains, signed};
 use crate::error::{failed, is};
@@ -88,17 +88,18 @@ impl Fleets {
         &self,
         place: &Place,
         release: ReleaseNumber,
-        target: &Target,
+        front: &Front<'_>,
+        drain_seconds: u32,
     ) -> Result<String, StepError> {
         let name = FleetName::new(place, release).to_string();
-        let check = &target.health_check;
+        let check = front.health_check;
         let mut create = self
             .balancer
             .create_target_group()
             .name(&name)
             .protocol(elb::types::ProtocolEnum::Http)
-            .port(target.port.into())
-            .vpc_id(&target.vpc_id)
+            .port(front.port.into())
+            .vpc_id(front.vpc_id)
             .target_type(elb::types::TargetTypeEnum::Instance)
             .health_check_protocol(elb::types::ProtocolEnum::Http)
             .health_check_path(&check.path)
@@ -135,7 +136,7 @@ impl Fleets {
             .await?;
         let delay = elb::types::TargetGroupAttribute::builder()
             .key("deregistration_delay.timeout_seconds")
-            .value(target.timeouts.drain_seconds.to_string())
+            .value(drain_seconds.to_string())
             .build();
         self.balancer
             .modify_target_group_attributes()

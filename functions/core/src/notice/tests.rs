@@ -123,6 +123,60 @@ fn who_is_asked_is_told_how_to_answer() {
     assert!(!notice.kind.is_outcome());
 }
 
+/// The same of a worker.
+fn of_worker(order: &str, told: NotifyInput) -> NotifyInput {
+    let mut target = crate::target::example();
+    let fields = target.as_object_mut().unwrap();
+    for of_front in [
+        "listenerArn",
+        "priority",
+        "conditions",
+        "vpcId",
+        "port",
+        "healthCheck",
+    ] {
+        fields.remove(of_front).unwrap();
+    }
+    target["worker"] = json!({ "order": order });
+    let deploy = json!({
+        "app": "hello", "environment": "qa", "purpose": "deploy", "automatic": true,
+        "since": "1970-01-01T00:00:00Z", "target": target,
+    });
+    NotifyInput {
+        deploy: Some(serde_json::from_value(deploy).unwrap()),
+        ..told
+    }
+}
+
+#[test]
+fn what_the_notices_of_a_worker_say() {
+    let mut all = Vec::new();
+    for order in ["overlap", "stopFirst"] {
+        let failed = why(
+            "failed",
+            "after 600 s only 1 of 2 instances are healthy",
+            None,
+        );
+        for told in [
+            told(Kind::Started, Why::default()),
+            told(Kind::Progressing, why("pending", "1 of 3", None)),
+            NotifyInput {
+                traffic: Some(100),
+                ..told(Kind::Progressing, Why::default())
+            },
+            told(Kind::Succeeded, Why::default()),
+            told(Kind::RolledBack, failed),
+        ] {
+            let told = of_worker(order, told);
+            assert_eq!(told.traffic_now(), None);
+            let notice = Notice::new(&told, BESIDE);
+            assert_eq!(violations(&notice.to_message()), Vec::<String>::new());
+            all.push(format!("{}\n  {}\n", notice.title, notice.description));
+        }
+    }
+    insta::assert_snapshot!(all.concat());
+}
+
 #[test]
 fn what_each_notice_says() {
     let failed = why(

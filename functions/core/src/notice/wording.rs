@@ -9,6 +9,7 @@ use crate::lock::Purpose;
 use crate::name::{Place, ReleaseNumber};
 use crate::request::Request;
 use crate::step::{Deploy, NotifyInput, Recovered, Replaces};
+use crate::target::Target;
 
 /// At most this many characters of a reason are told; the rest is in the execution.
 const MOST: usize = 1_500;
@@ -110,30 +111,29 @@ impl Telling<'_> {
                 format!("deploying {what}"),
                 vec![
                     self.renews(),
-                    "Launching a new fleet.".to_owned(),
-                    format!("{stays} meanwhile."),
+                    self.begins(),
                     self.settings(),
                     self.uploaded(),
                 ],
             ),
             Kind::Progressing => match self.told.traffic {
+                Some(_) if self.is_worker() => {
+                    (format!("{what} is ready"), vec![self.watched_at_work()])
+                }
                 Some(percent) => (
                     format!("{what} has {percent}% of the traffic"),
                     vec![self.watched(percent)],
                 ),
                 None => (
                     format!("{what} is booting"),
-                    vec![
-                        format!("{} healthy.", self.of_all()),
-                        format!("{stays} meanwhile."),
-                    ],
+                    vec![format!("{} healthy.", self.of_all()), self.meanwhile()],
                 ),
             },
             Kind::WaitingForApproval => (
                 format!("{what} waits for approval"),
                 vec![
                     format!("{} healthy.", self.of_all()),
-                    format!("{stays} meanwhile."),
+                    self.meanwhile(),
                     self.is_waited_for(),
                     self.settings(),
                     self.uploaded(),
@@ -205,11 +205,28 @@ impl Telling<'_> {
     fn stays(&self) -> String {
         match (&self.told.live_version, self.told.live) {
             (Some(version), Some(release)) => {
-                format!("{version} (release {release}) has the traffic")
+                format!("{version} (release {release}) {}", self.rules())
             }
-            (None, Some(release)) => format!("Release {release} has the traffic"),
+            (None, Some(release)) => format!("Release {release} {}", self.rules()),
             _ => "Nothing is live".to_owned(),
         }
+    }
+
+    /// What is said of what is live. Of a worker, and where nothing tells whether it is one, that is all.
+    fn rules(&self) -> &'static str {
+        if self.is_worker() || self.removal || self.recovered {
+            "is live"
+        } else {
+            "has the traffic"
+        }
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.told.deploy.as_ref()?.target.as_ref()
+    }
+
+    fn is_worker(&self) -> bool {
+        self.target().is_some_and(Target::is_worker)
     }
 
     /// That it was cut off is told of what came to a good end as well.
@@ -255,16 +272,16 @@ impl Telling<'_> {
     fn goes(&self) -> String {
         match (&self.told.live_version, self.told.live) {
             (Some(version), Some(release)) => format!(
-                "{version} (release {release}) is about to lose its traffic, and is then shed."
+                "{version} (release {release}) is about to be live no more, and is then shed."
             ),
-            _ => "Nothing has the traffic; what is left of the app is shed.".to_owned(),
+            _ => "Nothing is live; what is left of the app is shed.".to_owned(),
         }
     }
 
     fn is_gone(&self) -> String {
         let was = match (&self.told.live_version, self.told.live) {
             (Some(version), Some(release)) => {
-                format!("{version} (release {release}) gets no requests any more; it")
+                format!("{version} (release {release}) is live no more; it")
             }
             _ => "Nothing is live any more; what was".to_owned(),
         };
@@ -279,6 +296,41 @@ impl Telling<'_> {
             (Some(1), _) => "1 instance is".to_owned(),
             (Some(healthy), _) => format!("{healthy} instances are"),
             (None, _) => "its instances are".to_owned(),
+        }
+    }
+
+    fn begins(&self) -> String {
+        let stops = self.target().is_some_and(Target::stops_first);
+        match self.old() {
+            Some(old) if stops => {
+                format!("Ending release {old}, then launching a new fleet: one works at a time.")
+            }
+            _ => format!("Launching a new fleet. {}", self.meanwhile()),
+        }
+    }
+
+    fn meanwhile(&self) -> String {
+        if self.target().is_some_and(Target::stops_first) {
+            return String::new();
+        }
+        format!("{} meanwhile.", self.stays())
+    }
+
+    fn watched_at_work(&self) -> String {
+        let of_all = self.of_all();
+        let stops = self.target().is_some_and(Target::stops_first);
+        match self.old() {
+            Some(old) if stops => {
+                format!(
+                    "{of_all} healthy. It is watched; until it is told as live, release {old} can be launched again."
+                )
+            }
+            Some(old) => {
+                format!(
+                    "{of_all} healthy. It is watched before release {old}, which works as well until then, is shed."
+                )
+            }
+            None => format!("{of_all} healthy. It is watched before it is told as live."),
         }
     }
 
@@ -332,7 +384,12 @@ impl Telling<'_> {
         let shed = self
             .old()
             .map_or_else(String::new, |old| format!("; release {old} is being shed"));
-        format!("All traffic is on {on}{after}{shed}.")
+        let all = if self.is_worker() {
+            "It works"
+        } else {
+            "All traffic is"
+        };
+        format!("{all} on {on}{after}{shed}.")
     }
 
     fn had_run(&self) -> String {
@@ -348,7 +405,7 @@ impl Telling<'_> {
         let Some(release) = self.told.release else {
             return String::new();
         };
-        if Some(release) == self.told.live {
+        if Some(release) == self.told.live || self.is_worker() {
             return String::new();
         }
         let since = self.told.traffic_since;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use exuvia_cloud::wire::{self, Service};
 use exuvia_core::manifest::{Live, live_key};
 use exuvia_core::name::Place;
-use exuvia_core::target::Target;
+use exuvia_core::target::{Conditions, Target};
 use exuvia_simulation::measure::{Measure, Throttle};
 use exuvia_simulation::run::Outcome;
 use exuvia_simulation::scenario::{PLACE, between, estate_with};
@@ -123,10 +123,12 @@ fn estate(app: &App, places: &[String]) -> anyhow::Result<Estate> {
         for (number, place) in (1_u32..).zip(places) {
             let mut target = pattern.clone();
             app.put_into(&mut target);
-            target.listener_arn.clone_from(&listener);
-            target.priority = number * 10;
-            target.conditions.hosts = vec![format!("{}.example.com", place.replace('/', "."))];
-            target.conditions.paths = Vec::new();
+            target.listener_arn = Some(listener.clone());
+            target.priority = Some(number * 10);
+            target.conditions = Some(Conditions {
+                hosts: vec![format!("{}.example.com", place.replace('/', "."))],
+                paths: Vec::new(),
+            });
             let text = serde_json::to_string(&target)?;
             let ssm = &mut estate.services.ssm;
             ssm.put(&format!("/exuvia/{place}"), text, estate.now);

@@ -95,7 +95,7 @@ fn read(outcome: &Outcome) -> anyhow::Result<Deploy> {
     let (all, _) = all.context("the traffic never moved")?;
     let target = estate.services.ssm.get(&format!("/exuvia/{PLACE}"));
     let target: Target = serde_json::from_str(target.unwrap_or_default())?;
-    let hold = f64::from(target.health_check.hold_seconds());
+    let hold = f64::from(target.hold_seconds());
     let execution = estate.executions.last().context("no execution")?;
     let polls = execution
         .path

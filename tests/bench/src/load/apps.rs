@@ -75,9 +75,11 @@ impl Site {
         let place = Place::new(&format!("run{}-{name}", self.run), ENVIRONMENT)?;
         let host = format!("{}.{ENVIRONMENT}.localhost", place.app);
         let mut target = self.target.clone();
-        target.listener_arn.clone_from(&behind.listener);
-        target.priority = u32::try_from(number + 1)?;
-        target.conditions.hosts = vec![host.clone()];
+        target.listener_arn = Some(behind.listener.clone());
+        target.priority = Some(u32::try_from(number + 1)?);
+        if let Some(conditions) = &mut target.conditions {
+            conditions.hosts = vec![host.clone()];
+        }
         shape(&mut target);
         self.ssm
             .put_parameter()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use exuvia_core::target::{HealthCheck, Strategy, Target};
+use exuvia_core::target::{Strategy, Target};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -92,11 +92,9 @@ pub(super) async fn measure(site: &Site, scenarios: &[Scenario]) -> Result<Vec<L
         let shape = |target: &mut Target| {
             target.strategy = scenario.strategy();
             target.timeouts.drain_seconds = DRAIN_SECONDS;
-            target.health_check = HealthCheck {
-                interval_seconds: 5,
-                timeout_seconds: 4,
-                ..target.health_check.clone()
-            };
+            if let Some(check) = &mut target.health_check {
+                (check.interval_seconds, check.timeout_seconds) = (5, 4);
+            }
         };
         let app = site.app(scenario.name(), &balancer, number, shape).await?;
         apps.push((*scenario, app));

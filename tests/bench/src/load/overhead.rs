@@ -150,7 +150,7 @@ pub(super) async fn measure(site: &Site, boots: &[u64], times: usize) -> Result<
             uploaded,
             created: at(&seen.created)?,
             healthy: at(&seen.healthy)?,
-            hold_seconds: site.target.health_check.hold_seconds(),
+            hold_seconds: site.target.hold_seconds(),
             served: since.with_context(|| format!("{} does not serve v2", app.place))?,
         });
     }
