@@ -288,12 +288,15 @@ docker build --platform, or change Architecture, AmiId and InstanceType" ;;
 
 # The settings are secrets: never printed, for root only.
 configure() {
+  local port
   : >"$WORK/config"
   [[ -z $(field config.key) ]] || fetch config download
   begin configure
   install --mode 0600 /dev/null "$WORK/env"
   grep --text -v -E '^(PORT|RELEASE|VERSION)=' "$WORK/config" >"$WORK/env" || [[ $? == 1 ]]
-  printf '%s\n' "PORT=$(field target.port)" "RELEASE=$release" "VERSION=$(field version)" >>"$WORK/env"
+  # A worker has none.
+  port=$(field target.port)
+  printf '%s\n' ${port:+"PORT=$port"} "RELEASE=$release" "VERSION=$(field version)" >>"$WORK/env"
   rm "$WORK/config"
 }
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 infra = Path(__file__).resolve().parents[2] / "infra"
-indent = " " * 12
+indent = " " * 10
 
 
 def embed(script, template):
@@ -15,12 +15,12 @@ def embed(script, template):
     text = "".join(indent + line + "\n" if line.strip() else "\n" for line in lines)
     template = infra / template
     copied, found = re.subn(
-        r"(Fn::Base64: \|\n)(?:" + indent + r".*\n|\n(?=(?:\n)*" + indent + r"))*",
+        r"(UserData: !Base64 \|\n)(?:" + indent + r".*\n|\n(?=(?:\n)*" + indent + r"))*",
         lambda match: match.group(1) + text,
         template.read_text(),
     )
     if found != 1:
-        raise SystemExit(f"{template}: expected one `Fn::Base64: |`, found {found}")
+        raise SystemExit(f"{template}: expected one `UserData: !Base64 |`, found {found}")
     template.write_text(copied)
 
 

@@ -1125,8 +1125,7 @@ mod tests {
             ),
             (
                 refused(&|json| {
-                    json["strategy"] =
-                        json!({"type": "canary", "percent": 10, "holdSeconds": 9, "bakeSeconds": 9})
+                    json["strategy"] = json!({"type": "canary", "percent": 10, "holdSeconds": 9, "bakeSeconds": 9});
                 }),
                 "strategy.type shares out the traffic, and a worker has none",
             ),

@@ -6,7 +6,7 @@ use exuvia_aws::listener::Listeners;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
 use exuvia_core::expected::next_look;
-use exuvia_core::step::{LaunchInput, LaunchOutput};
+use exuvia_core::step::{Context, LaunchInput, LaunchOutput};
 
 pub struct Handler {
     ledger: Ledger,
@@ -64,7 +64,7 @@ impl Handler {
         };
         let holding = async {
             match context.live {
-                Some(live) if target.stops_first() => self.fleets.stop(place, live).await,
+                _ if target.stops_first() => self.stop_others(&context).await,
                 Some(live) => self.fleets.hold(place, live).await,
                 None => Ok(()),
             }
@@ -88,5 +88,19 @@ impl Handler {
         Ok(LaunchOutput {
             wait_seconds: u32::try_from(next_look(0, expected)).unwrap_or(1),
         })
+    }
+
+    /// Ends all releases of a worker but this one: the live one until further notice, what an earlier deploy has left for good.
+    async fn stop_others(&self, context: &Context) -> Result<(), StepError> {
+        let place = &context.place;
+        let standing = self.fleets.standing(place).await?;
+        for other in standing.into_keys() {
+            if Some(other) == context.live {
+                self.fleets.stop(place, other).await?;
+            } else if other != context.release {
+                self.fleets.end(place, other).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -84,17 +84,14 @@ impl Handler {
     ) -> Result<(Remains, u32), StepError> {
         let manifest = self.ledger.manifest(place, release).await?;
         let drain = manifest.target.timeouts.drain_seconds;
-        let weight = match manifest.target.front() {
-            Some(front) => {
-                let rule = self.listeners.find(front.listener_arn, place).await?;
-                rule.and_then(|rule| rule.weight_of(release))
-            }
+        let weight = if let Some(front) = manifest.target.front() {
+            let rule = self.listeners.find(front.listener_arn, place).await?;
+            rule.and_then(|rule| rule.weight_of(release))
+        } else {
             // Of a worker, `live.json` is the pointer.
-            None => {
-                let live = self.ledger.live(place).await?;
-                live.filter(|live| live.value.release == release)
-                    .map(|_| 100)
-            }
+            let live = self.ledger.live(place).await?;
+            let live = live.filter(|live| live.value.release == release);
+            live.map(|_| 100)
         };
         match weight {
             None => {

@@ -42,6 +42,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Where S3 is: `http://127.0.0.1:4566`.
     pub endpoint: String,
+    /// Where Auto Scaling is: `http://127.0.0.1:4600`.
+    pub scaling: String,
     /// How many times faster than real the cloud's time runs; delays shrink by it, within reason.
     pub speed: f64,
     /// Whose end ends the machines.
@@ -259,6 +261,7 @@ impl Site {
                 Kind::Process => self.settings.endpoint.clone(),
                 Kind::Docker { endpoint } => endpoint.clone(),
             },
+            scaling: self.settings.scaling.clone(),
             docker: self.settings.kind != Kind::Process,
             faults,
             speed: self.settings.speed,

@@ -91,6 +91,7 @@ async fn run(options: Options) -> Result<()> {
     let settings = instance::Settings {
         state_dir: options.state_dir.clone(),
         endpoint: options.upstream.clone(),
+        scaling: format!("http://{address}"),
         speed: options.speed,
         lifeline: if options.instances_live_with_stdin {
             Lifeline::Stdin

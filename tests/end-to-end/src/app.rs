@@ -5,6 +5,7 @@ mod builds;
 mod seen;
 mod simulated;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -30,6 +31,8 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 pub struct App {
     pub place: Place,
     pub host: String,
+    /// Whether no requests reach it.
+    is_worker: bool,
     pub sfn: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
     pub ssm: aws_sdk_ssm::Client,
@@ -93,6 +96,11 @@ impl App {
         Self {
             place,
             host,
+            is_worker: parameters.iter().any(|given| {
+                given
+                    .strip_prefix("Worker=")
+                    .is_some_and(|order| !order.is_empty())
+            }),
             sfn: aws_sdk_sfn::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),
             ssm: aws_sdk_ssm::Client::new(&config),
@@ -342,18 +350,30 @@ impl App {
 
     /// The instances that the app has now.
     pub async fn instances(&self) -> Vec<String> {
+        let by_release = self.lifecycles().await;
+        let all = by_release.into_values().flat_map(BTreeMap::into_keys);
+        all.collect()
+    }
+
+    /// The life cycle states of the instances that there are, by release and id.
+    pub async fn lifecycles(&self) -> BTreeMap<u32, BTreeMap<String, String>> {
         let groups = self
             .autoscaling
             .describe_auto_scaling_groups()
             .send()
             .await
             .unwrap();
-        let ours = groups.auto_scaling_groups().iter().filter(|group| {
-            FleetName::of_name(&self.place, group.auto_scaling_group_name().unwrap()).is_some()
+        let ours = groups.auto_scaling_groups().iter().filter_map(|group| {
+            let name = group.auto_scaling_group_name().unwrap();
+            let release = FleetName::of_name(&self.place, name)?.release().get();
+            let instances = group.instances().iter().map(|instance| {
+                let state = instance.lifecycle_state().unwrap();
+                let id = instance.instance_id().unwrap();
+                (id.to_owned(), state.as_str().to_owned())
+            });
+            Some((release, instances.collect()))
         });
-        ours.flat_map(aws_sdk_autoscaling::types::AutoScalingGroup::instances)
-            .map(|instance| instance.instance_id().unwrap().to_owned())
-            .collect()
+        ours.collect()
     }
 
     /// The target, as its SSM parameter says it.

@@ -171,6 +171,7 @@ fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
         "renewal-in-a-deploy",
         "remove-in-a-deploy",
         "superseded-unapproved",
+        "singleton-supersedes",
     ]
     .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {

@@ -9,10 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exuvia_cloud::model::Survey;
+use exuvia_cloud::model::{GroupState, Survey};
+use exuvia_core::fleet::FleetName;
 use exuvia_core::target::Order;
 
-use crate::world::Estate;
+use crate::world::{self, Estate};
 
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -63,13 +64,13 @@ impl Watch {
                 self.served.insert(fleet.to_owned());
             }
         }
+        if estate.is_removed() {
+            self.floor = 0;
+        }
         if self.has_failed || estate.worker == Some(Order::StopFirst) {
             return None;
         }
         let healthy = healthy(estate);
-        if estate.is_removed() {
-            self.floor = 0;
-        }
         if healthy > self.floor {
             self.floor = self.floor.max(healthy.min(self.grown(estate)));
         }
@@ -89,10 +90,16 @@ impl Watch {
             return None;
         }
         let survey = estate.cloud.survey();
+        let place = world::place()?;
+        // What somebody deletes by force is going.
+        let works = |group: &&GroupState| {
+            let is_fleet = FleetName::of_name(&place, &group.name).is_some();
+            is_fleet && !group.is_deleting && !group.instances.is_empty()
+        };
         let working: Vec<&str> = survey
             .groups
             .iter()
-            .filter(|group| !group.instances.is_empty())
+            .filter(works)
             .map(|group| group.name.as_str())
             .collect();
         self.has_failed = working.len() > 1;

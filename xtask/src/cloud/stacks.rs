@@ -81,15 +81,20 @@ impl App {
         let mut parameters = vec![
             ("App", self.name.clone()),
             ("Environment", self.environment.clone()),
-            ("ListenerArn", network.listener_arn.clone()),
-            ("Priority", self.priority.to_string()),
             ("VpcId", network.vpc.clone()),
             ("Subnets", network.subnets.join(",")),
-            ("LoadBalancerSecurityGroup", network.security_group.clone()),
             ("Architecture", ARCHITECTURE.to_owned()),
             ("AmiId", network.ami_parameter.clone()),
             ("HealthCheckPath", "/health".to_owned()),
         ];
+        let is_worker = |(name, value): &(String, String)| name == "Worker" && !value.is_empty();
+        if !self.parameters.iter().any(is_worker) {
+            parameters.extend([
+                ("ListenerArn", network.listener_arn.clone()),
+                ("Priority", self.priority.to_string()),
+                ("LoadBalancerSecurityGroup", network.security_group.clone()),
+            ]);
+        }
         if let Some(host) = &self.host {
             parameters.push(("HostNames", host.clone()));
         }

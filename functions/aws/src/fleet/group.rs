@@ -308,6 +308,8 @@ pub(crate) async fn scale_to_nothing(
     match update.send().await {
         Ok(_) => Ok(true),
         Err(error) if is_missing(&error) => Ok(false),
+        // It is being deleted.
+        Err(error) if is(&error, "ScalingActivityInProgress") => Ok(true),
         Err(error) => Err(failed(format!("UpdateAutoScalingGroup {name} to 0"), error)),
     }
 }

@@ -158,6 +158,7 @@ impl Boot<'_> {
             let file = fs::read(self.work.join("config.env")).map_err(text)?;
             environment.read_file(&file)?;
         }
+        // Also that of a worker, which has none on an instance: here all share one network.
         environment.set("PORT", &self.addr.port().to_string());
         environment.set("RELEASE", &manifest.release.to_string());
         environment.set("VERSION", &manifest.version.to_string());

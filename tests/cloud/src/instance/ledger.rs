@@ -1,10 +1,11 @@
-//! What an instance does with S3 and KMS: read its release's manifest and verify it, fetch what that pins, write a boot
-//! report.
+//! What an instance does with AWS: read its release's manifest and verify it, fetch what that pins, write a boot report,
+//! answer its group's launch lifecycle hooks.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_sdk_autoscaling::types::LifecycleHook;
 use aws_sdk_kms::operation::verify::VerifyError;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
@@ -28,11 +29,19 @@ use crate::authority::Role;
 pub(super) struct Clients {
     pub(super) s3: Client,
     kms: aws_sdk_kms::Client,
+    scaling: aws_sdk_autoscaling::Client,
 }
 
 impl Clients {
     /// With the credentials of the instance's role.
-    pub(super) fn new(endpoint: &str, role: &Role) -> Self {
+    pub(super) fn new(endpoint: &str, scaling: &str, role: &Role) -> Self {
+        let autoscaling = aws_sdk_autoscaling::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(REGION)
+            .credentials_provider(credentials(role))
+            .endpoint_url(scaling)
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(200)))
+            .build();
         let kms = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(REGION)
@@ -43,7 +52,38 @@ impl Clients {
         Self {
             s3: client(endpoint, role),
             kms: aws_sdk_kms::Client::from_conf(kms),
+            scaling: aws_sdk_autoscaling::Client::from_conf(autoscaling),
         }
+    }
+
+    /// Tells the launch lifecycle hooks of a group, if it has any, that an instance is to go on, or is not.
+    pub(super) async fn answer_hooks(
+        &self,
+        group: &str,
+        instance: &str,
+        result: &str,
+    ) -> Result<(), String> {
+        let hooks = self
+            .scaling
+            .describe_lifecycle_hooks()
+            .auto_scaling_group_name(group)
+            .send();
+        let hooks = hooks.await.map_err(|error| chain(&error))?;
+        let launching = |hook: &&LifecycleHook| {
+            hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_LAUNCHING")
+        };
+        for hook in hooks.lifecycle_hooks().iter().filter(launching) {
+            self.scaling
+                .complete_lifecycle_action()
+                .auto_scaling_group_name(group)
+                .set_lifecycle_hook_name(hook.lifecycle_hook_name().map(ToOwned::to_owned))
+                .instance_id(instance)
+                .lifecycle_action_result(result)
+                .send()
+                .await
+                .map_err(|error| chain(&error))?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! It outlives the cloud that launched it if that is killed, and ends when nobody holds the other end of its standard
 //! input any more.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,10 @@ use super::{Faults, Spec, container, docker};
 /// How many lines of the container's output a boot report quotes.
 const QUOTED: usize = 20;
 
+/// How often it tries to answer a lifecycle hook, and how long it waits before the next try.
+const HOOK_TRIES: u32 = 40;
+const HOOK_PAUSE: Duration = Duration::from_secs(2);
+
 /// What a machine's process is told, in a file in the directory that its boot and its container use.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Description {
@@ -38,6 +43,8 @@ pub(super) struct Description {
     pub(super) addr: SocketAddr,
     /// Where S3 is; where all of AWS is, for a machine with docker.
     pub(super) endpoint: String,
+    /// Where Auto Scaling is.
+    pub(super) scaling: String,
     pub(super) docker: bool,
     pub(super) faults: Faults,
     pub(super) speed: f64,
@@ -100,6 +107,10 @@ struct Machine {
     pace: Pace,
     clients: Clients,
     id: String,
+    /// Its Auto Scaling group's name.
+    group: Option<String>,
+    /// Whether its group's launch lifecycle hooks know how its boot went.
+    answered: Cell<bool>,
     addr: SocketAddr,
     /// None if the tags do not say: then there is nothing to boot, and nowhere to report it.
     ledger: Result<Ledger, String>,
@@ -127,6 +138,7 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
             spec,
             addr,
             endpoint,
+            scaling,
             speed,
             log,
             ..
@@ -140,7 +152,9 @@ pub(super) fn main(description: &Path) -> Result<(), Box<dyn std::error::Error>>
         });
         let machine = Machine {
             pace: Pace::new(speed),
-            clients: Clients::new(&endpoint, &role?),
+            clients: Clients::new(&endpoint, &scaling, &role?),
+            group: spec.tags.get("aws:autoscaling:groupName").cloned(),
+            answered: Cell::new(false),
             ledger: boot::ledger(&spec.tags),
             builder: Builder::of(&spec.tags),
             id: spec.id,
@@ -237,6 +251,27 @@ impl Machine {
             self.log
                 .line(&format!("the boot report is not written: {error}"));
         }
+        // It answers once.
+        if !self.answered.replace(true) {
+            self.answer_hooks("ABANDON").await;
+        }
+    }
+
+    /// As `answer_hooks` of the boot script does: for more than a minute, as the instance may be up before its group waits.
+    async fn answer_hooks(&self, result: &str) {
+        let Some(group) = &self.group else { return };
+        let mut failed = None;
+        for _ in 0..HOOK_TRIES {
+            match self.clients.answer_hooks(group, &self.id, result).await {
+                Ok(()) => return,
+                Err(error) => failed = Some(error),
+            }
+            sleep(self.pace.scaled(HOOK_PAUSE, Duration::from_millis(250))).await;
+        }
+        let failed = failed.unwrap_or_default();
+        self.log.line(&format!(
+            "a lifecycle hook could not be told {result}: {failed}"
+        ));
     }
 
     /// Runs the container, again and again, until the machine is stopped or there is no point in it.
@@ -258,8 +293,16 @@ impl Machine {
                         .await;
                 }
             };
+            let answering = async {
+                if !self.answered.get() {
+                    self.answer_hooks("CONTINUE").await;
+                    self.answered.set(true);
+                }
+                std::future::pending::<()>().await;
+            };
             let status = tokio::select! {
                 status = child.wait() => status,
+                () = answering => return,
                 _ = stopped(stop) => return self.end(child, ready.stop_signal, stop).await,
             };
             let code = match status {

@@ -156,6 +156,7 @@ pub(crate) fn machines(state_dir: &Path, endpoint: &str) -> (Machines, Unbounded
     let settings = Settings {
         state_dir: state_dir.to_owned(),
         endpoint: endpoint.to_owned(),
+        scaling: endpoint.to_owned(),
         speed: 20.0,
         lifeline: Lifeline::Process,
         kind: Kind::Process,

@@ -19,3 +19,4 @@ mod slack;
 mod stacks;
 mod strategies;
 mod uploader;
+mod workers;
