@@ -165,6 +165,6 @@ fn count(value: Option<i32>) -> u32 {
         .unwrap_or(0)
 }
 
-fn signed(value: u32) -> i32 {
+pub(crate) fn signed(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -8,18 +8,32 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_cloudwatch as cloudwatch;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use cloudwatch::types::{
-    AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StateValue,
-    StatusCode,
+    AlarmType, ComparisonOperator, Dimension, Metric, MetricDataQuery, MetricDataResult,
+    MetricStat, StateValue, Statistic, StatusCode,
 };
 use exuvia_core::alarm::{Alarm, State};
 use exuvia_core::compare::Minute;
 use exuvia_core::error::StepError;
+use exuvia_core::fleet::FleetName;
+use exuvia_core::scaling::{self, Policy, Scaling, Side};
 use jiff::Timestamp;
 
-use crate::error::failed;
+use crate::error::{failed, is};
+use crate::fleet::signed;
 use crate::timestamp;
 
 pub struct Metrics(cloudwatch::Client);
+
+/// What an alarm of a step policy watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched<'a> {
+    pub fleet: &'a FleetName,
+    pub side: &'a Side,
+    /// Of a policy by requests.
+    pub target_group: Option<&'a str>,
+    /// For so long the metric must be beyond the threshold.
+    pub minutes: u32,
+}
 
 /// The metrics of a minute, with their statistics:
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html>. Of these only
@@ -76,6 +90,77 @@ impl Metrics {
             ),
         });
         Ok(of_metrics.chain(of_alarms).collect())
+    }
+
+    /// Puts the alarm that calls a step policy by its ARN. Under the same name it replaces itself.
+    pub async fn watch(&self, watched: &Watched<'_>, policy_arn: String) -> Result<(), StepError> {
+        let Watched {
+            fleet,
+            side,
+            target_group,
+            minutes,
+        } = *watched;
+        let name = side.alarm(fleet);
+        let dimension =
+            |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+        let alarm = self.0.put_metric_alarm().alarm_name(&name);
+        let alarm = match side.metric {
+            // Without detailed monitoring EC2 tells of it every five minutes.
+            scaling::Metric::AverageCpu => {
+                let period = if minutes.is_multiple_of(5) { 5 } else { 1 };
+                alarm
+                    .namespace("AWS/EC2")
+                    .metric_name("CPUUtilization")
+                    .statistic(Statistic::Average)
+                    .dimensions(dimension("AutoScalingGroupName", &fleet.to_string()))
+                    .period(signed(period * 60))
+                    .evaluation_periods(signed(minutes / period))
+            }
+            scaling::Metric::RequestsPerTarget => {
+                let group = target_group.and_then(|arn| arn.rsplit(':').next());
+                alarm
+                    .namespace("AWS/ApplicationELB")
+                    .metric_name("RequestCountPerTarget")
+                    .statistic(Statistic::Sum)
+                    .dimensions(dimension("TargetGroup", group.unwrap_or_default()))
+                    .period(60)
+                    .evaluation_periods(signed(minutes))
+            }
+        };
+        let (comparison, missing) = match (side.is_above, side.metric) {
+            (true, _) => (ComparisonOperator::GreaterThanOrEqualToThreshold, "missing"),
+            // Of a minute without requests nothing is told.
+            (false, scaling::Metric::RequestsPerTarget) => {
+                (ComparisonOperator::LessThanOrEqualToThreshold, "breaching")
+            }
+            (false, scaling::Metric::AverageCpu) => {
+                (ComparisonOperator::LessThanOrEqualToThreshold, "missing")
+            }
+        };
+        alarm
+            .alarm_description(format!("Scales {fleet}; it goes with it"))
+            .threshold(side.threshold.into())
+            .comparison_operator(comparison)
+            .treat_missing_data(missing)
+            .alarm_actions(policy_arn)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed(format!("PutMetricAlarm {name}"), error))
+    }
+
+    /// Deletes the alarms of a fleet's step policies; not an error if there are none.
+    pub async fn forget(&self, fleet: &FleetName, scaling: &Scaling) -> Result<(), StepError> {
+        for side in scaling.policies.iter().flat_map(Policy::sides) {
+            let name = side.alarm(fleet);
+            // One by one: of several of which one is missing none might be deleted.
+            match self.0.delete_alarms().alarm_names(&name).send().await {
+                Ok(_) => {}
+                Err(error) if is(&error, "ResourceNotFound") => {}
+                Err(error) => return Err(failed(format!("DeleteAlarms {name}"), error)),
+            }
+        }
+        Ok(())
     }
 
     /// What the load balancer of a listener has counted of each of these target groups, in the minutes from `from` to `until`,

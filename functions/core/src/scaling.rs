@@ -4,6 +4,8 @@
 //! goes on, the live group's are held; what should have happened meanwhile is found by
 //! [`Scaling::missed`].
 
+mod steps;
+
 use std::collections::BTreeSet;
 
 use cronexpr::{Crontab, FallbackTimezoneOption, ParseOptions, parse_crontab_with};
@@ -11,6 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::target::CapacityLimits;
+
+pub use steps::{ALARM_PREFIX, Adjustment, Side};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -21,7 +25,7 @@ pub struct Scaling {
     pub scheduled_actions: Vec<ScheduledAction>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -32,6 +36,42 @@ pub enum Policy {
     /// As many instances as keep the metric at the value:
     /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html>.
     TargetTracking { metric: Metric, value: u32 },
+    /// So many instances more or less, by how far the metric is beyond a threshold for so many minutes.
+    Step {
+        metric: Metric,
+        steps: Vec<Adjustment>,
+        #[serde(default = "five")]
+        minutes: u32,
+    },
+}
+
+/// As often as EC2 tells of an instance's processor, if nobody pays for more.
+fn five() -> u32 {
+    5
+}
+
+impl Policy {
+    pub fn metric(&self) -> Metric {
+        match self {
+            Self::TargetTracking { metric, .. } | Self::Step { metric, .. } => *metric,
+        }
+    }
+
+    /// Of a step policy the directions, each of which is a policy to Auto Scaling.
+    pub fn sides(&self) -> Vec<Side> {
+        match self {
+            Self::TargetTracking { .. } => Vec::new(),
+            Self::Step { metric, steps, .. } => steps::sides(*metric, steps),
+        }
+    }
+
+    /// What its policies are called at Auto Scaling.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::TargetTracking { metric, .. } => vec![metric.name().to_owned()],
+            Self::Step { .. } => self.sides().into_iter().map(|side| side.name).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -192,7 +232,7 @@ impl Scaling {
     pub(crate) fn problem(&self) -> Option<(String, String)> {
         let mut metrics = BTreeSet::new();
         for (index, policy) in self.policies.iter().enumerate() {
-            let Policy::TargetTracking { metric, value } = *policy;
+            let metric = policy.metric();
             let at = |field: &str| format!("scaling.policies[{index}].{field}");
             if !metrics.insert(metric) {
                 let problem = format!("is {:?} a second time; one policy a metric", metric.name());
@@ -202,8 +242,19 @@ impl Scaling {
                 Metric::AverageCpu => (100, "percent"),
                 Metric::RequestsPerTarget => (10_000_000, "requests a minute"),
             };
-            if !(1..=most).contains(&value) {
-                return Some((at("value"), format!("is {value}; use 1 to {most} {unit}")));
+            match policy {
+                Policy::TargetTracking { value, .. } if !(1..=most).contains(value) => {
+                    return Some((at("value"), format!("is {value}; use 1 to {most} {unit}")));
+                }
+                Policy::Step { minutes, .. } if !(1..=60).contains(minutes) => {
+                    return Some((at("minutes"), format!("is {minutes}; use 1 to 60 minutes")));
+                }
+                Policy::Step { steps, .. } => {
+                    if let Some((field, problem)) = steps::problem(steps, (most, unit)) {
+                        return Some((at(&field), problem));
+                    }
+                }
+                Policy::TargetTracking { .. } => {}
             }
         }
         let actions = &self.scheduled_actions;
@@ -436,6 +487,16 @@ mod tests {
                 "policies[0].value",
                 "1 to 100 percent",
             ),
+            (
+                json!({"policies": [{"type": "step", "metric": "averageCpu", "minutes": 61, "steps": [{"above": 60, "change": 1}]}]}),
+                "policies[0].minutes",
+                "1 to 60 minutes",
+            ),
+            (
+                json!({"policies": [{"type": "step", "metric": "averageCpu", "steps": [{"above": 0, "change": 1}]}]}),
+                "policies[0].steps[0].above",
+                "1 to 100 percent",
+            ),
         ] {
             let scaling: Scaling = serde_json::from_value(scaling).unwrap();
             let (found, problem) = scaling.problem().unwrap();
@@ -449,6 +510,7 @@ mod tests {
     fn a_policy_of_unknown_type_is_not_read() {
         let unknown = json!({"policies": [{"type": "predictive"}]});
         let error = serde_json::from_value::<Scaling>(unknown).unwrap_err();
-        assert!(error.to_string().contains("targetTracking"), "{error}");
+        let says = "expected `targetTracking` or `step`";
+        assert!(error.to_string().contains(says), "{error}");
     }
 }

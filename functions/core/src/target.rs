@@ -610,15 +610,7 @@ impl Target {
             (field, problem.to_owned())
         });
         needless.or_else(|| self.problem_of_worker()).or_else(|| {
-            let by_requests = |policy: &Policy| {
-                matches!(
-                    policy,
-                    Policy::TargetTracking {
-                        metric: Metric::RequestsPerTarget,
-                        ..
-                    }
-                )
-            };
+            let by_requests = |policy: &Policy| policy.metric() == Metric::RequestsPerTarget;
             self.scaling.policies.iter().any(by_requests).then(|| {
                 (
                     "scaling.policies",

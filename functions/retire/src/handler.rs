@@ -3,8 +3,10 @@
 use exuvia_aws::fleet::{Fleets, Remains};
 use exuvia_aws::ledger::Ledger;
 use exuvia_aws::listener::Listeners;
+use exuvia_aws::metrics::Metrics;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
+use exuvia_core::fleet::FleetName;
 use exuvia_core::health::SETTLE_SECONDS;
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::step::{RetireInput, RetireOutput, RetireStatus};
@@ -17,6 +19,7 @@ pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     listeners: Listeners,
+    metrics: Metrics,
 }
 
 /// From the end of the deregistration delay until an instance is gone, in seconds, as a rule.
@@ -41,6 +44,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
+            metrics: Metrics::new(config),
         })
     }
 
@@ -95,6 +99,10 @@ impl Handler {
         };
         match weight {
             None => {
+                let fleet = FleetName::new(place, release);
+                self.metrics
+                    .forget(&fleet, &manifest.target.scaling)
+                    .await?;
                 let remains = self.fleets.shed(place, release).await?;
                 let age = now.duration_since(manifest.created_at).as_secs();
                 if remains == Remains::Nothing && age < SETTLE_SECONDS {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use exuvia_aws::fleet::Fleets;
 use exuvia_aws::ledger::{Ledger, Tagged};
 use exuvia_aws::listener::{Listeners, Rule};
+use exuvia_aws::metrics::Metrics;
 use exuvia_aws::workflow::Workflow;
 use exuvia_aws::{SdkConfig, Settings};
 use exuvia_core::error::StepError;
@@ -26,6 +27,7 @@ pub struct Handler {
     ledger: Ledger,
     fleets: Fleets,
     listeners: Listeners,
+    metrics: Metrics,
     workflow: Workflow,
 }
 
@@ -41,6 +43,7 @@ impl Handler {
             ledger: Ledger::new(config, settings.get("LEDGER_BUCKET")?),
             fleets: Fleets::new(config),
             listeners: Listeners::new(config),
+            metrics: Metrics::new(config),
             workflow: Workflow::new(config),
         })
     }
@@ -182,7 +185,9 @@ impl Handler {
         }
         let manifest = self.ledger.manifest(place, *release).await?;
         if !is_promised {
-            self.fleets.equip(place, *release, &manifest.target).await?;
+            self.fleets
+                .equip(place, *release, &manifest.target, &self.metrics)
+                .await?;
             let since = manifest.created_at;
             self.catch_up(&manifest, since, context.now).await?;
             let promise = Live {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::primitives::ByteStream;
 use exuvia_core::fleet::FleetName;
 use exuvia_core::name::{Place, ReleaseNumber};
+use exuvia_core::scaling::ALARM_PREFIX;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -329,6 +330,41 @@ impl App {
             .await
             .unwrap();
         groups.auto_scaling_groups()[0].desired_capacity().unwrap()
+    }
+
+    /// The names of the policies of a release's group, in order.
+    pub async fn policies(&self, release: u32) -> Vec<String> {
+        let asked = self
+            .autoscaling
+            .describe_policies()
+            .auto_scaling_group_name(self.group(release));
+        let found = asked.send().await.unwrap();
+        let policies = found.scaling_policies().iter();
+        let mut names: Vec<String> = policies
+            .map(|policy| policy.policy_name().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The names of the policies that alarms watch for, of all releases, in order.
+    pub async fn alarms(&self) -> Vec<String> {
+        let asked = Command::new("aws")
+            .args(["cloudwatch", "describe-alarms", "--output", "json"])
+            .args(["--alarm-name-prefix", ALARM_PREFIX])
+            .output()
+            .await
+            .unwrap();
+        let found: Value = serde_json::from_slice(&asked.stdout).unwrap();
+        let alarms = found["MetricAlarms"].as_array().unwrap().iter();
+        let names = alarms.map(|alarm| alarm["AlarmName"].as_str().unwrap());
+        let mut names: Vec<String> = names
+            .filter_map(|name| name.strip_prefix(ALARM_PREFIX)?.split_once('/'))
+            .filter(|(fleet, _)| FleetName::of_name(&self.place, fleet).is_some())
+            .map(|(_, policy)| policy.to_owned())
+            .collect();
+        names.sort();
+        names
     }
 
     /// Deletes the app's listener rule, as somebody might by mistake.

@@ -14,7 +14,7 @@ use crate::scenario::PLACE;
 use crate::world::{self, Estate, LEDGER};
 
 /// Operations that change something, as far as the functions' permissions go.
-const CHANGES: [&str; 19] = [
+const CHANGES: [&str; 21] = [
     "PutObject",
     "DeleteObject",
     "ModifyRule",
@@ -34,6 +34,8 @@ const CHANGES: [&str; 19] = [
     "DeleteTags",
     "PutScalingPolicy",
     "PutScheduledUpdateGroupAction",
+    "PutMetricAlarm",
+    "DeleteAlarms",
 ];
 
 /// Whether a call changes more than the record of an outcome, the lock and who waits for it.

@@ -128,7 +128,7 @@ impl State {
                 }
                 answer
             }
-            "monitoring" => services.cloudwatch.answer(&call.operation, request),
+            "monitoring" => services.cloudwatch.answer(&call.operation, request, now),
             "states" => self.answer_for_states(call, request),
             other => match wire::Service::from_scope(other) {
                 Some(service) => {

@@ -16,7 +16,7 @@ use exuvia_core::manifest::{Live, Manifest, live_key, lock_key, releases_prefix,
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::Kind;
 use exuvia_core::request::UploadName;
-use exuvia_core::scaling::{Policy, Scaling};
+use exuvia_core::scaling::{ALARM_PREFIX, Policy, Scaling};
 use jiff::{SignedDuration, Timestamp};
 use jsonschema::Validator;
 use serde_json::Value;
@@ -537,6 +537,15 @@ impl Check<'_> {
                 left.push(format!("the target group {}", group.name));
             }
         }
+        let cloudwatch = &self.after.services.cloudwatch;
+        for alarm in cloudwatch.alarms_named(ALARM_PREFIX) {
+            let of_live = fleet
+                .as_ref()
+                .is_some_and(|fleet| alarm.starts_with(&format!("{ALARM_PREFIX}{fleet}/")));
+            if !of_live {
+                left.push(format!("the alarm {alarm}"));
+            }
+        }
         if let Some(group) = self.live_group() {
             if !group.suspended.is_empty() {
                 left.push(format!("{:?} suspended on {}", group.suspended, group.name));
@@ -636,7 +645,7 @@ impl Check<'_> {
         }
         let scaling = &manifest.target.scaling;
         let (policies, actions) = declared(scaling);
-        let has = |declared: &[&str], there: &[String]| {
+        let has = |declared: &[String], there: &[String]| {
             declared
                 .iter()
                 .all(|name| there.iter().any(|other| other == name))
@@ -645,6 +654,15 @@ impl Check<'_> {
             let (policies, actions) = (&group.policies, &group.scheduled_actions);
             let what = format!("{} has {policies:?} and {actions:?}", group.name);
             self.violated("I6", what);
+        }
+        let watched = self.after.services.cloudwatch.alarms_named(ALARM_PREFIX);
+        let declared = scaling.policies.iter().flat_map(Policy::sides);
+        let unwatched: Vec<String> = declared
+            .map(|side| format!("{ALARM_PREFIX}{}/{}", group.name, side.name))
+            .filter(|alarm| !watched.contains(&alarm.as_str()))
+            .collect();
+        if !unwatched.is_empty() {
+            self.violated("I6", format!("there is no alarm {unwatched:?}"));
         }
         // Those of a quarter of an hour later, if they are larger, may have come early.
         let limits = manifest.target.limits(self.after.now);
@@ -696,12 +714,10 @@ impl Check<'_> {
 }
 
 /// The names of the policies and of the scheduled actions.
-fn declared(scaling: &Scaling) -> (Vec<&str>, Vec<&str>) {
-    let policies = scaling.policies.iter().map(|policy| match policy {
-        Policy::TargetTracking { metric, .. } => metric.name(),
-    });
+fn declared(scaling: &Scaling) -> (Vec<String>, Vec<String>) {
+    let policies = scaling.policies.iter().flat_map(Policy::names);
     let actions = scaling.scheduled_actions.iter();
-    let actions = actions.map(|action| action.name.as_str());
+    let actions = actions.map(|action| action.name.clone());
     (policies.collect(), actions.collect())
 }
 

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use exuvia_cloud::model::Cloud;
 use exuvia_cloud::wire;
+use exuvia_core::scaling::ALARM_PREFIX;
 use serde_json::Value;
 
 use crate::calls::Call;
@@ -39,9 +40,15 @@ impl Privilege {
             "autoscaling" | "elasticloadbalancing" => {
                 (call.operation.clone(), of_cloud(&call.operation).to_owned())
             }
-            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html; the one has no
-            // resource, and the other tells of composite alarms only whoever may describe all.
-            "monitoring" => (call.operation.clone(), "*".to_owned()),
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html; metrics have no
+            // resource, and composite alarms are told of only to whoever may describe all.
+            "monitoring" => {
+                let resource = match call.operation.as_str() {
+                    "PutMetricAlarm" | "DeleteAlarms" => format!("alarm:{ALARM_PREFIX}*"),
+                    _ => "*".to_owned(),
+                };
+                (call.operation.clone(), resource)
+            }
             _ => {
                 let body = serde_json::from_slice(request.body()).unwrap_or_default();
                 (call.operation.clone(), of_body(&body, &call.form))

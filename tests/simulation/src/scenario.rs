@@ -7,7 +7,7 @@ use exuvia_cloud::wire;
 use exuvia_core::approval::Approval;
 use exuvia_core::build::builder::Builder;
 use exuvia_core::compare::Comparison;
-use exuvia_core::scaling::{Metric, Policy, Scaling, ScheduledAction};
+use exuvia_core::scaling::{Adjustment, Metric, Policy, Scaling, ScheduledAction};
 use exuvia_core::target::{
     Architecture, CapacityLimits, Conditions, HealthCheck, LaunchTemplate, LogDriver, Order,
     Strategy, Target, Timeouts, Worker,
@@ -533,7 +533,7 @@ pub fn of_worker(target: Target, order: Order) -> Target {
     }
 }
 
-/// A policy, and larger sizes from that time of the day on, to the minute, with smaller ones from an hour before.
+/// Policies, and larger sizes from that time of the day on, to the minute, with smaller ones from an hour before.
 pub fn scaling(morning: Timestamp) -> Scaling {
     let action = |name: &str, at: Timestamp, min: u32| {
         let at = at.to_zoned(TimeZone::UTC);
@@ -546,11 +546,23 @@ pub fn scaling(morning: Timestamp) -> Scaling {
             desired: (min > 1).then_some(min),
         }
     };
+    let step = |above, below, change| Adjustment {
+        above,
+        below,
+        change,
+    };
     Scaling {
-        policies: vec![Policy::TargetTracking {
-            metric: Metric::AverageCpu,
-            value: 50,
-        }],
+        policies: vec![
+            Policy::TargetTracking {
+                metric: Metric::AverageCpu,
+                value: 50,
+            },
+            Policy::Step {
+                metric: Metric::RequestsPerTarget,
+                steps: vec![step(Some(900), None, 2), step(None, Some(100), -1)],
+                minutes: 3,
+            },
+        ],
         scheduled_actions: vec![
             action("morning", morning, 4),
             action("evening", morning - SignedDuration::from_hours(1), 1),

@@ -1,37 +1,53 @@
 //! What lets a live fleet change its size by itself.
 
 use aws_sdk_autoscaling::types::{
-    MetricType, PredefinedMetricSpecification, TargetTrackingConfiguration,
+    MetricType, PredefinedMetricSpecification, StepAdjustment, TargetTrackingConfiguration,
 };
 use exuvia_core::error::StepError;
 use exuvia_core::fleet::FleetName;
 use exuvia_core::name::{Place, ReleaseNumber};
-use exuvia_core::scaling::{Metric, Policy, ScheduledAction, Size};
+use exuvia_core::scaling::{Metric, Policy, ScheduledAction, Side, Size};
 use exuvia_core::target::Target;
 
 use super::{Fleets, count, signed};
 use crate::error::failed;
+use crate::metrics::{Metrics, Watched};
 
 impl Fleets {
     /// Puts the policies and scheduled actions that a target declares on a release's group. Under the same names they
-    /// replace each other, so this may be done twice; they go with the group.
+    /// replace each other, so this may be done twice; they go with the group, but for the alarms of step policies.
     pub async fn equip(
         &self,
         place: &Place,
         release: ReleaseNumber,
         target: &Target,
+        metrics: &Metrics,
     ) -> Result<(), StepError> {
         let name = FleetName::new(place, release);
         for policy in &target.scaling.policies {
-            let Policy::TargetTracking { metric, value } = *policy;
-            let label = match metric {
+            let target_group = match policy.metric() {
                 Metric::AverageCpu => None,
-                Metric::RequestsPerTarget => self
-                    .target_group_of(place, release)
-                    .await?
-                    .and_then(|group| resource_label(target.front()?.listener_arn, &group)),
+                Metric::RequestsPerTarget => self.target_group_of(place, release).await?,
             };
-            self.put_policy(&name, metric, value, label).await?;
+            match policy {
+                Policy::TargetTracking { metric, value } => {
+                    let label = target_group
+                        .and_then(|group| resource_label(target.front()?.listener_arn, &group));
+                    self.put_policy(&name, *metric, *value, label).await?;
+                }
+                Policy::Step { minutes, .. } => {
+                    for side in policy.sides() {
+                        let acts = self.put_steps(&name, &side).await?;
+                        let watched = Watched {
+                            fleet: &name,
+                            side: &side,
+                            target_group: target_group.as_deref(),
+                            minutes: *minutes,
+                        };
+                        metrics.watch(&watched, acts).await?;
+                    }
+                }
+            }
         }
         for action in &target.scaling.scheduled_actions {
             self.put_action(&name, action).await?;
@@ -74,6 +90,33 @@ impl Fleets {
             .await
             .map(drop)
             .map_err(of)
+    }
+
+    /// The policy's ARN, which an alarm calls it by.
+    async fn put_steps(&self, name: &FleetName, side: &Side) -> Result<String, StepError> {
+        let steps = side.adjustments.iter().map(|(low, high, change)| {
+            // Percent and requests: no number of these is too large.
+            #[allow(clippy::cast_precision_loss)]
+            let bound = |from: &Option<i64>| from.map(|from| from as f64);
+            StepAdjustment::builder()
+                .set_metric_interval_lower_bound(bound(low))
+                .set_metric_interval_upper_bound(bound(high))
+                .scaling_adjustment(*change)
+                .build()
+        });
+        let put = self
+            .groups
+            .put_scaling_policy()
+            .auto_scaling_group_name(name.to_string())
+            .policy_name(&side.name)
+            .policy_type("StepScaling")
+            .adjustment_type("ChangeInCapacity")
+            .metric_aggregation_type("Average")
+            .set_step_adjustments(Some(steps.collect()))
+            .send()
+            .await
+            .map_err(|error| failed(format!("PutScalingPolicy {} of {name}", side.name), error))?;
+        Ok(put.policy_arn.unwrap_or_default())
     }
 
     async fn put_action(

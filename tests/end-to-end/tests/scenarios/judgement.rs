@@ -48,6 +48,39 @@ async fn a_canary_that_answers_with_errors_goes_no_further() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local AWS: cargo xtask test"]
+async fn a_canary_that_is_slower_goes_no_further() {
+    let parameters = [
+        "RenewalSchedule=",
+        "Strategy=canary",
+        "StrategyPercent=50",
+        "StrategySeconds=1200",
+        "BakeSeconds=10",
+    ];
+    let app = App::with_parameters("slowed", &parameters).await;
+    let first = app.upload("v1", &Image::hello("v1", &[])).await;
+    assert_eq!(first.end().await, "SUCCEEDED", "{:?}", first.path().await);
+
+    // Its health check is as quick as ever.
+    let user = User::of(&app.host);
+    let slower = Image::hello("v2", &["HELLO_SLOW=150"]);
+    let bad = app.upload("v2", &slower).await;
+    assert_eq!(bad.end().await, "RolledBack", "{:?}", bad.path().await);
+    let path = bad.path().await;
+    let shifts = path.iter().filter(|state| *state == "Shift Traffic");
+    assert_eq!(shifts.count(), 1, "{path:?}");
+    let outcome = app.outcome(&bad).await;
+    assert!(
+        outcome.kind == "rolledBack" && outcome.text.contains("on release 2"),
+        "{outcome:?}"
+    );
+    let experience = user.experience().await;
+    assert!(experience.failures.is_empty(), "{experience:?}");
+    app.serves("v1").await;
+    app.is_clean(Some(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local AWS: cargo xtask test"]
 async fn an_alarm_that_fires_under_the_traffic_takes_it_back() {
     let parameters = [
         "RenewalSchedule=",

@@ -91,8 +91,14 @@ impl CloudWatch {
         self.alarms.insert(name.to_owned(), alarm);
     }
 
-    /// `DescribeAlarms` by names, and `GetMetricData` of what an Application Load Balancer reports, in minutes.
-    pub fn answer(&self, operation: &str, request: &Request) -> Response {
+    /// The names of the alarms that begin like this.
+    pub fn alarms_named(&self, prefix: &str) -> Vec<&str> {
+        let names = self.alarms.keys().map(String::as_str);
+        names.filter(|name| name.starts_with(prefix)).collect()
+    }
+
+    /// `PutMetricAlarm` and `DeleteAlarms`, `DescribeAlarms` by names, and `GetMetricData` of what an Application Load Balancer reports, in minutes.
+    pub fn answer(&mut self, operation: &str, request: &Request, now: Timestamp) -> Response {
         let asked = match read(&mut Decoder::new(request.body()), 0) {
             Ok(asked) => asked,
             Err(error) => return refusal(400, "SerializationException", &error.to_string()),
@@ -100,6 +106,28 @@ impl CloudWatch {
         let mut answer = Encoder::new(Vec::new());
         match operation {
             "DescribeAlarms" => self.describe(&asked, &mut answer),
+            "PutMetricAlarm" => {
+                // What watches nothing, or calls nobody, is no alarm of a policy.
+                let called = asked["AlarmActions"][0].as_str().unwrap_or_default();
+                let dimension = &asked["Dimensions"][0]["Value"];
+                let Some(name) = asked["AlarmName"].as_str().filter(|_| {
+                    called.contains(":scalingPolicy:")
+                        && dimension.as_str().is_some_and(|value| !value.is_empty())
+                }) else {
+                    return refusal(400, "ValidationError", &asked.to_string());
+                };
+                self.set_alarm(name, false, now);
+                answer.begin_map().end();
+            }
+            "DeleteAlarms" => {
+                let named = asked["AlarmNames"].as_array().into_iter().flatten();
+                for name in named.filter_map(Value::as_str) {
+                    if self.alarms.remove(name).is_none() {
+                        return refusal(404, "ResourceNotFound", name);
+                    }
+                }
+                answer.begin_map().end();
+            }
             "GetMetricData" => {
                 if let Err(problem) = self.data(&asked, &mut answer) {
                     return refusal(501, "NotImplemented", &problem);
