@@ -206,3 +206,29 @@ async fn a_machine_that_is_not_asked_for_any_more_is_gone() {
     app.serves("v1").await;
     app.is_clean(Some(1)).await;
 }
+
+/// It is ready when its boot has answered the launch lifecycle hook; nothing else could tell.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local AWS: cargo xtask test --docker"]
+async fn a_worker_is_ready_when_its_boot_says_so() {
+    let listener = ["ListenerArn=", "LoadBalancerSecurityGroup="];
+    let app = app_with(
+        "working",
+        &[&ONE[..], &listener, &["Worker=stopFirst"]].concat(),
+    )
+    .await;
+    let first = app.upload("v1", &image("v1").await).await;
+    assert_eq!(first.end().await, "SUCCEEDED", "{:#?}", consoles(&app));
+    let second = app.upload("v2", &image("v1").await).await;
+    assert_eq!(second.end().await, "SUCCEEDED", "{:#?}", consoles(&app));
+    let live = app.instances().await;
+    assert_eq!(live.len(), 1);
+    // It has a network of its own, and has been told no port.
+    assert!(
+        logged(&app, &live[0], 2)
+            .await
+            .contains("hello v2 listens on port 8080")
+    );
+    app.is_clean(Some(2)).await;
+    nothing_is_left_but(&app, &live).await;
+}
