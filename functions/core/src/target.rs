@@ -10,6 +10,7 @@ use crate::alarm;
 use crate::approval::Approval;
 use crate::compare::Comparison;
 use crate::name::Place;
+use crate::retain;
 use crate::scaling::Scaling;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Target {
     /// Whether somebody must approve before a new release gets traffic.
     #[serde(default, skip_serializing_if = "Approval::is_off")]
     pub approval: Approval,
+    /// For how long the old fleet is kept after a deploy has succeeded, to return to it without a launch, in minutes.
+    #[serde(default, skip_serializing_if = "retain::is_off")]
+    pub retain_minutes: u32,
     pub timeouts: Timeouts,
     /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
     /// and bakes takes it back.
@@ -240,7 +244,7 @@ pub struct Step {
     pub hold_seconds: u32,
 }
 
-/// All holds of a strategy together, with the wait for approval: an execution may take a day, and must boot, wait for its turn
+/// All holds of a strategy together, with the wait for approval and the time for which the old fleet is kept: an execution may take a day, and must boot, wait for its turn
 /// and drain as well.
 const MOST_HOLD_SECONDS: u32 = 72_000;
 
@@ -368,12 +372,16 @@ impl Target {
         place: &Place,
         strategy: Option<Strategy>,
         approval: Option<Approval>,
+        retain_minutes: Option<u32>,
     ) -> Result<Self, InvalidTarget> {
         if let Some(strategy) = strategy {
             self.strategy = strategy;
         }
         if let Some(approval) = approval {
             self.approval = approval;
+        }
+        if let Some(minutes) = retain_minutes {
+            self.retain_minutes = minutes;
         }
         match self.problem_of_time() {
             Some((field, problem)) => Err(InvalidTarget {
@@ -386,11 +394,25 @@ impl Target {
     }
 
     fn problem_of_time(&self) -> Option<(&'static str, String)> {
+        if self.retain_minutes > 0 {
+            return self.problem_of_retaining();
+        }
         let (approval, hold) = (self.approval.seconds()?, self.strategy.hold_seconds());
         (u64::from(approval) + hold > MOST_HOLD_SECONDS.into()).then(|| {
             (
                 "approval",
                 format!("waits for {approval} seconds and strategy holds the traffic for {hold}; use at most {MOST_HOLD_SECONDS} seconds together, as an execution ends within a day"),
+            )
+        })
+    }
+
+    fn problem_of_retaining(&self) -> Option<(&'static str, String)> {
+        let (minutes, hold) = (self.retain_minutes, self.strategy.hold_seconds());
+        let approval = self.approval.seconds().unwrap_or(0);
+        (u64::from(minutes) * 60 + u64::from(approval) + hold > MOST_HOLD_SECONDS.into()).then(|| {
+            (
+                "retainMinutes",
+                format!("keeps the old fleet for {minutes} minutes, approval waits for {approval} seconds and strategy holds the traffic for {hold}; use at most {MOST_HOLD_SECONDS} seconds together, as an execution ends within a day"),
             )
         })
     }
@@ -497,6 +519,7 @@ impl Target {
             .or_else(|| bounded("capacity.initial", capacity.initial, capacity.min.max(1), capacity.max, " instances (capacity.min to capacity.max, at least 1)"))
             .or_else(|| self.strategy.problem())
             .or_else(|| self.approval.problem())
+            .or_else(|| retain::problem(self.retain_minutes))
             .or_else(|| self.problem_of_time())
             .or_else(|| bounded("timeouts.bootSeconds", self.timeouts.boot_seconds, 30, 7_200, " seconds"))
             .or_else(|| bounded("timeouts.drainSeconds", self.timeouts.drain_seconds, 0, 3_600, " seconds"))
@@ -585,18 +608,26 @@ mod tests {
         let target = Target::parse(&place(), &example().to_string()).unwrap();
         assert_eq!(target.approval.seconds(), None);
         let asked = Some(Approval::Asked(true));
-        let target = target.overridden(&place(), None, asked).unwrap();
+        let target = target.overridden(&place(), None, asked, None).unwrap();
         assert_eq!(target.approval.seconds(), Some(3_600));
         let long = |bake_seconds| Some(Strategy::AllAtOnce { bake_seconds });
-        let whole_day = target.clone().overridden(&place(), long(72_000), None);
+        let whole_day = target
+            .clone()
+            .overridden(&place(), long(72_000), None, None);
         let problem = whole_day.unwrap_err().to_string();
         assert!(
             problem.contains("approval waits for 3600 seconds and strategy holds the traffic for 72000; use at most 72000 seconds together"),
             "{problem}"
         );
-        let target = target.overridden(&place(), long(68_400), None).unwrap();
+        let target = target
+            .overridden(&place(), long(68_400), None, None)
+            .unwrap();
         let unasked = Some(Approval::Asked(false));
-        assert!(target.overridden(&place(), long(72_000), unasked).is_ok());
+        assert!(
+            target
+                .overridden(&place(), long(72_000), unasked, None)
+                .is_ok()
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off.
+//! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off. Of a return the fleet stands, and
+//! only what is live is held.
 
 use exuvia_aws::fleet::{Fleets, Trust};
 use exuvia_aws::ledger::Ledger;
@@ -41,6 +42,19 @@ impl Handler {
                 None => Ok(None),
             }
         };
+        let holding = async {
+            match context.live {
+                Some(live) => self.fleets.hold(place, live).await,
+                None => Ok(()),
+            }
+        };
+        if context.returns {
+            self.ledger
+                .check_lock(place, &context.execution, &context.token)
+                .await?;
+            holding.await?;
+            return Ok(LaunchOutput { wait_seconds: 1 });
+        }
         let (manifest, (), live) = tokio::try_join!(
             self.ledger.manifest(place, release),
             self.ledger
@@ -58,12 +72,6 @@ impl Handler {
                 .admit(place, &target, live, release, created.clone())
                 .await?;
             Ok::<_, StepError>(created)
-        };
-        let holding = async {
-            match context.live {
-                Some(live) => self.fleets.hold(place, live).await,
-                None => Ok(()),
-            }
         };
         // Both to their ends, even if one fails: nothing is still on its way when Roll Back begins.
         let (admitted, holding) = tokio::join!(admitted, holding);

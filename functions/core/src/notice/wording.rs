@@ -1,6 +1,6 @@
 //! All that is ever said in a notice.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 
 use super::links::Console;
 use super::mrkdwn::{block, code, escape, link};
@@ -106,6 +106,14 @@ impl Telling<'_> {
                 vec![because, "It begins when that has ended.".to_owned()],
             ),
             Kind::Started if self.removal => ("removing the app".to_owned(), vec![self.goes()]),
+            Kind::Started if self.told.returns => (
+                format!("returning to {what}"),
+                vec![
+                    "Its fleet was kept, so nothing is launched.".to_owned(),
+                    format!("{stays} meanwhile."),
+                    self.settings(),
+                ],
+            ),
             Kind::Started => (
                 format!("deploying {what}"),
                 vec![
@@ -122,7 +130,11 @@ impl Telling<'_> {
                     vec![self.watched(percent)],
                 ),
                 None => (
-                    format!("{what} is booting"),
+                    if self.told.returns {
+                        format!("{what} is made ready")
+                    } else {
+                        format!("{what} is booting")
+                    },
                     vec![
                         format!("{} healthy.", self.of_all()),
                         format!("{stays} meanwhile."),
@@ -140,7 +152,11 @@ impl Telling<'_> {
                 ],
             ),
             Kind::Succeeded => (
-                format!("{what} is live"),
+                if self.told.returns {
+                    format!("returned to {what}, without a launch")
+                } else {
+                    format!("{what} is live")
+                },
                 vec![
                     self.if_recovered(because),
                     self.is_live(),
@@ -160,6 +176,15 @@ impl Telling<'_> {
             Kind::RolledBack if self.removal => (
                 "the removal was given up".to_owned(),
                 vec![because, format!("{stays}.")],
+            ),
+            Kind::RolledBack if self.told.returns => (
+                format!("the return to {what} was given up"),
+                vec![
+                    because,
+                    self.had_traffic(),
+                    format!("{stays}."),
+                    self.is_shed(),
+                ],
             ),
             Kind::RolledBack => (
                 format!("{what} was rolled back"),
@@ -329,10 +354,26 @@ impl Telling<'_> {
                 lasted(self.told.now.duration_since(start).as_secs())
             )
         };
-        let shed = self
-            .old()
-            .map_or_else(String::new, |old| format!("; release {old} is being shed"));
+        let shed = match (self.old(), &self.told.retained) {
+            (_, Some(kept)) => format!(
+                "; release {} is kept until {}, to return to it without a launch",
+                kept.release,
+                to_the_second(kept.until)
+            ),
+            (Some(old), None) => format!("; release {old} is being shed"),
+            (None, None) => String::new(),
+        };
         format!("All traffic is on {on}{after}{shed}.")
+    }
+
+    /// What comes of the fleet that was kept.
+    fn is_shed(&self) -> String {
+        let release = self.told.release;
+        release.map_or_else(String::new, |release| {
+            format!(
+                "Release {release} is kept no longer: its fleet is being shed, and it can be deployed again with a launch."
+            )
+        })
     }
 
     fn had_run(&self) -> String {
@@ -362,7 +403,7 @@ impl Telling<'_> {
                 format!("Release {release} had {percent}% of the traffic until now.")
             }
             (None, Some(lasted)) => format!("Release {release} may have had traffic for {lasted}."),
-            (None, None) if self.recovered => String::new(),
+            (None, None) if self.recovered || self.told.returns => String::new(),
             (None, None) => format!("Release {release} never had traffic."),
         }
     }
@@ -426,7 +467,17 @@ impl Telling<'_> {
         let Place { app, environment } = place;
         let input =
             format!("{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{old}}}");
-        Some(self.start("To go back", &input))
+        let kept = self.told.retained.as_ref();
+        let what_for = kept.map_or_else(
+            || "To go back".to_owned(),
+            |kept| {
+                format!(
+                    "To go back, until {} without a launch",
+                    to_the_second(kept.until)
+                )
+            },
+        );
+        Some(self.start(&what_for, &input))
     }
 
     fn again(&self) -> Option<String> {
@@ -499,6 +550,10 @@ pub(crate) fn sentence(text: &str) -> String {
             format!("{}{}{stop}", first.to_uppercase(), chars.as_str())
         }
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    time.round(Unit::Second).unwrap_or(time)
 }
 
 /// How long what was replaced had run by then.
