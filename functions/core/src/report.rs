@@ -176,8 +176,7 @@ impl Report {
         self.ended.is_none()
     }
 
-    /// Whole seconds from the start to the end, or to the look.
-    /// The time in which it only kept the old fleet is none of the deploy's.
+    /// Whole seconds from the start to the end, or to the look. The time in which it only kept the old fleet is none of the deploy's.
     pub fn lasted(&self) -> i64 {
         let until = self.ended.unwrap_or(self.looked_at);
         let kept = self.milliseconds.get(story::RETAIN);

@@ -130,6 +130,8 @@ pub enum Action {
     KillNewInstances(u32),
     /// So many instances of the oldest fleet die that has no traffic.
     KillOldInstances(u32),
+    /// From now on an instance with the first artifact boots like that.
+    FirstBoots(String),
     /// EC2 has no more capacity.
     NoCapacity,
     /// Somebody, or a policy, changes the live group's desired capacity by so many.
@@ -355,6 +357,7 @@ impl fmt::Display for Action {
             Self::KillZone(zone) => write!(f, "kill-zone:{zone}"),
             Self::KillNewInstances(count) => write!(f, "kill-new-instances:{count}"),
             Self::KillOldInstances(count) => write!(f, "kill-old-instances:{count}"),
+            Self::FirstBoots(behaviour) => write!(f, "first-boots:{behaviour}"),
             Self::NoCapacity => f.write_str("no-capacity"),
             Self::Scale(by) => write!(f, "scale:{by:+}"),
             Self::ScheduleScaleIn(time) => write!(f, "schedule-scale-in:{}", told(*time)),
@@ -422,6 +425,7 @@ impl FromStr for Action {
             "kill-zone" => Self::KillZone(rest.to_owned()),
             "kill-new-instances" => Self::KillNewInstances(number()?),
             "kill-old-instances" => Self::KillOldInstances(number()?),
+            "first-boots" => Self::FirstBoots(rest.to_owned()),
             "no-capacity" => Self::NoCapacity,
             "scale" => Self::Scale(
                 rest.parse()
@@ -495,6 +499,7 @@ mod tests {
             .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
             .chain([Action::AskApproval(600), Action::Retain(10)])
             .chain([Action::KillOldInstances(1)])
+            .chain([Action::FirstBoots("never".to_owned())])
             .chain(
                 [Action::Approve, Action::Refuse, Action::Morning]
                     .map(|of| of(Duration::from_secs(90))),

@@ -384,6 +384,11 @@ impl Check<'_> {
             .filter(|execution| upload(execution).is_some_and(|newer| newer > made))
             // To an even newer one it may, whatever becomes of that.
             .filter(|execution| upload(execution) == newest)
+            // To the recovery of what was cut off it must, should it be redriven.
+            .filter(|execution| {
+                let mut others = self.executions().iter();
+                !others.any(|other| other.puts_in_order(&execution.arn))
+            })
             .map(|execution| format!("{} gave way to an older upload", execution.who))
             .collect();
         for what in wrong {

@@ -61,13 +61,13 @@ pub const RETURNED_TO_WHEN_ONE_IS_GONE: Scenario = after_a_deploy(
     &["succeeded", "succeeded"],
 );
 
-/// It has lost an instance by then, and none comes in its place.
+/// It has lost an instance by then, and what comes in its place does not boot.
 pub const RETURNED_TO_WHILE_ILL: Scenario = after_a_deploy(
     "returned-to-while-ill",
     &[
         "retain:10@0s",
         "upload:good@0s",
-        "no-capacity@d1/Retain#1",
+        "first-boots:never@d1/Retain#1",
         "kill-old-instances:1@d1/Retain#1",
         "start:1@d1/Retain#1",
     ],

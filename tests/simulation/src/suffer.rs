@@ -165,6 +165,11 @@ impl State {
                     self.kill(&group.name, None, count as usize);
                 }
             }
+            Action::FirstBoots(behaviour) => {
+                if let Some(behaviour) = Behaviour::named(&behaviour) {
+                    self.estate.machines.learn(&image("v1"), behaviour);
+                }
+            }
             Action::NoCapacity => self.estate.cloud.allow_no_more_instances(),
             Action::Scale(by) => self.scale(by),
             Action::ScheduleScaleIn(time) => {
