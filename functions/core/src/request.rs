@@ -601,6 +601,22 @@ mod tests {
                 json!({"operation":"remove","approval":true}),
                 "operation and approval exclude each other",
             ),
+            (
+                json!({"retainMinutes":"60"}),
+                "retainMinutes: invalid type: string",
+            ),
+            (
+                json!({"retainMinutes":-1}),
+                "retainMinutes: invalid value: integer `-1`",
+            ),
+            (
+                json!({"retainMinutes":1_201}),
+                "retainMinutes is 1201; use 0 to 1200 minutes",
+            ),
+            (
+                json!({"renew":{"olderThanHours":1},"retainMinutes":60}),
+                "renew and retainMinutes exclude each other",
+            ),
         ] {
             let mut input = json!({"app":"hello","environment":"qa"});
             for (name, value) in more.as_object().unwrap() {

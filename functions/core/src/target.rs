@@ -631,6 +631,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_fits_into_an_execution_as_well() {
+        let mut json = example();
+        json["retainMinutes"] = json!(1_201);
+        let wrong = Target::parse(&place(), &json.to_string()).unwrap_err();
+        let told = "retainMinutes is 1201; use 0 to 1200 minutes";
+        assert!(wrong.to_string().contains(told), "{wrong}");
+        json["retainMinutes"] = json!(60);
+        let target = Target::parse(&place(), &json.to_string()).unwrap();
+        assert_eq!(target.retain_minutes, 60);
+
+        let asked = Some(Approval::Asked(true));
+        let fits = |target: &Target, minutes| {
+            let target = target.clone();
+            target.overridden(&place(), None, asked, Some(minutes))
+        };
+        // An hour each for the approval and in the target, and a minute of bake.
+        assert!(fits(&target, 1_139).is_ok());
+        let problem = fits(&target, 1_140).unwrap_err().to_string();
+        let told = "retainMinutes keeps the old fleet for 1140 minutes, approval waits for 3600 seconds and strategy holds the traffic for 60; use at most 72000 seconds together";
+        assert!(problem.contains(told), "{problem}");
+        assert_eq!(fits(&target, 0).unwrap().retain_minutes, 0);
+    }
+
+    #[test]
     fn an_architecture_runs_images_by_any_of_its_names() {
         let names = [
             "arm64", "aarch64", "amd64", "x86_64", "386", "arm", "riscv64", "",

@@ -40,8 +40,8 @@ pub fn steps_beside(live: Option<ReleaseNumber>, strategy: &Strategy) -> Vec<Ste
     steps
 }
 
-/// The one step of a return: everything at once, as the release had it before, and watched for its bake, or for five minutes
-/// if that is longer.
+/// The one step of a return: everything at once, as the release had it before, and watched for its bake, five minutes at the
+/// most.
 pub fn steps_of_return(strategy: &Strategy) -> Vec<Step> {
     let last = steps(strategy).pop();
     let hold = last.map_or(0, |last| last.hold_seconds);

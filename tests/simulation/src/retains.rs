@@ -98,6 +98,27 @@ pub const RETURNED_TO_IN_TIME: Scenario = after_a_deploy(
     &["succeeded", "succeeded"],
 );
 
+/// What has found nothing to do meanwhile has left it alone.
+pub const RETURNED_TO_AFTER_A_SKIP: Scenario = after_a_deploy(
+    "returned-to-after-a-skip",
+    &[
+        "retain:5@0s",
+        "upload:good@0s",
+        "renew:1@d1/Retain#1",
+        "start:1@d2/Skipped#1",
+    ],
+    &["succeeded", "skipped", "succeeded"],
+);
+
+/// What came due while it was kept is made up for.
+pub const RETURNED_TO_IN_THE_MORNING: Scenario = Scenario {
+    name: "returned-to-in-the-morning",
+    before: &["morning:1800s", "upload:good"],
+    opening: &["retain:40@0s", "upload:good@0s", "start:1@1900s"],
+    outcomes: &["succeeded", "succeeded"],
+    shifts: true,
+};
+
 pub const RETAINED_AND_REPLACED: Scenario = after_a_deploy(
     "retained-and-replaced",
     &["retain:5@0s", "upload:good@0s", "upload:good@d1/Retain#1"],

@@ -37,7 +37,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 51] = [
+pub const SCENARIOS: [Scenario; 53] = [
     Scenario {
         name: "first",
         before: &[],
@@ -358,6 +358,8 @@ pub const SCENARIOS: [Scenario; 51] = [
     retains::RETURNED_TO_WHILE_ILL,
     retains::RETURNED_TO_TOO_LATE,
     retains::RETURNED_TO_IN_TIME,
+    retains::RETURNED_TO_AFTER_A_SKIP,
+    retains::RETURNED_TO_IN_THE_MORNING,
     retains::RETAINED_AND_REPLACED,
     retains::RETAINED_AND_FAILED,
     retains::RETAINED_AND_STOPPED,

@@ -71,6 +71,16 @@ fn a_return_takes_the_hold_time_and_no_launch() {
 }
 
 #[test]
+fn what_has_nothing_to_do_leaves_alone_what_is_kept() {
+    let told = outcomes(&examined("returned-to-after-a-skip seed=1"));
+    let (title, _) = told.last().unwrap();
+    assert_eq!(
+        title,
+        "hello/qa: returned to v1 (release 1), without a launch"
+    );
+}
+
+#[test]
 fn a_return_to_what_is_ill_leaves_what_is_live() {
     let told = outcomes(&examined("returned-to-while-ill seed=1"));
     let (title, description) = told.last().unwrap();
