@@ -206,12 +206,8 @@ impl Request {
         } else {
             Source::Live
         };
-        check_overrides(
-            fields.strategy.as_ref(),
-            fields.approval,
-            fields.retain_minutes,
-            &source,
-        )?;
+        let given = (fields.strategy.as_ref(), fields.approval);
+        check_overrides(given, fields.retain_minutes, &source)?;
         Ok(Self {
             place,
             source,
@@ -269,8 +265,7 @@ impl Request {
 
 /// What is given in a target's place must be good, and something must be deployed by it that is not to be as it was.
 fn check_overrides(
-    strategy: Option<&Strategy>,
-    approval: Option<Approval>,
+    (strategy, approval): (Option<&Strategy>, Option<Approval>),
     retain_minutes: Option<u32>,
     source: &Source,
 ) -> Result<(), InvalidRequest> {

@@ -246,8 +246,8 @@ impl Handler {
             expected,
             removed,
             live,
-            retained,
             standing,
+            retained,
             newest,
         })
     }

@@ -138,7 +138,7 @@ impl Handler {
         &self,
         input: &GiveUpInput,
     ) -> Result<ShiftTrafficOutput, StepError> {
-        let given_up = self.try_to_give_up(input).await;
+        let given_up = Box::pin(self.try_to_give_up(input)).await;
         // Even if it failed: a step that fails leaves no lock behind.
         if let Some((holder, token)) = self.ledger.held(&input.place).await?
             && holder == input.execution.arn
@@ -149,14 +149,14 @@ impl Handler {
     }
 
     async fn try_to_give_up(&self, input: &GiveUpInput) -> Result<ShiftTrafficOutput, StepError> {
-        let mut found = self.look_at_retained(input).await?;
+        let mut found = Box::pin(self.look_at_retained(input)).await?;
         let mut decision = decide_on(input, &found);
         if decision == GiveUp::TakeOut {
             if !self.take_turn(input).await? {
                 let kept = Kept::until_its_turn(input.release, input.now);
                 return Ok(given_up(Some(kept), None));
             }
-            found = self.look_at_retained(input).await?;
+            found = Box::pin(self.look_at_retained(input)).await?;
             decision = decide_on(input, &found);
         }
         if decision == GiveUp::TakeOut

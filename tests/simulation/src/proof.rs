@@ -171,6 +171,8 @@ fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
         "renewal-in-a-deploy",
         "remove-in-a-deploy",
         "superseded-unapproved",
+        "returned-to-in-time",
+        "returned-to-in-the-morning",
     ]
     .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {

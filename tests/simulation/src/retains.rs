@@ -29,7 +29,7 @@ pub const RETAINED: Scenario = after_a_deploy(
 pub const RETURNED_TO: Scenario = after_a_deploy(
     "returned-to",
     &[
-        "retain:5@0s",
+        "retain:40@0s",
         "upload:good@0s",
         "retain:0@d1/Retain#1",
         "start:1@d1/Retain#1",
@@ -41,7 +41,7 @@ pub const RETURNED_TO: Scenario = after_a_deploy(
 pub const RETURNED_TO_AND_BACK: Scenario = after_a_deploy(
     "returned-to-and-back",
     &[
-        "retain:5@0s",
+        "retain:40@0s",
         "upload:good@0s",
         "start:1@d1/Retain#1",
         "start:2@d2/Retain#1",
@@ -53,7 +53,7 @@ pub const RETURNED_TO_AND_BACK: Scenario = after_a_deploy(
 pub const RETURNED_TO_WHEN_ONE_IS_GONE: Scenario = after_a_deploy(
     "returned-to-when-one-is-gone",
     &[
-        "retain:5@0s",
+        "retain:40@0s",
         "upload:good@0s",
         "kill-old-instances:1@d1/Retain#1",
         "start:1@d1/Retain#1",
@@ -65,7 +65,7 @@ pub const RETURNED_TO_WHEN_ONE_IS_GONE: Scenario = after_a_deploy(
 pub const RETURNED_TO_WHILE_ILL: Scenario = after_a_deploy(
     "returned-to-while-ill",
     &[
-        "retain:10@0s",
+        "retain:40@0s",
         "upload:good@0s",
         "first-boots:never@d1/Retain#1",
         "kill-old-instances:1@d1/Retain#1",
@@ -102,7 +102,7 @@ pub const RETURNED_TO_IN_TIME: Scenario = after_a_deploy(
 pub const RETURNED_TO_AFTER_A_SKIP: Scenario = after_a_deploy(
     "returned-to-after-a-skip",
     &[
-        "retain:5@0s",
+        "retain:40@0s",
         "upload:good@0s",
         "renew:1@d1/Retain#1",
         "start:1@d2/Skipped#1",

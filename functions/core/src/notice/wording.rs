@@ -67,7 +67,8 @@ impl Wording {
             console: Console::of(execution),
             beside,
         };
-        let (title, says) = telling.what();
+        let of_return = told.returns.then(|| telling.what_of_a_return()).flatten();
+        let (title, says) = of_return.unwrap_or_else(|| telling.what());
         let says: Vec<String> = says
             .into_iter()
             .filter(|sentence| !sentence.is_empty())
@@ -106,14 +107,6 @@ impl Telling<'_> {
                 vec![because, "It begins when that has ended.".to_owned()],
             ),
             Kind::Started if self.removal => ("removing the app".to_owned(), vec![self.goes()]),
-            Kind::Started if self.told.returns => (
-                format!("returning to {what}"),
-                vec![
-                    "Its fleet was kept, so nothing is launched.".to_owned(),
-                    format!("{stays} meanwhile."),
-                    self.settings(),
-                ],
-            ),
             Kind::Started => (
                 format!("deploying {what}"),
                 vec![
@@ -130,11 +123,7 @@ impl Telling<'_> {
                     vec![self.watched(percent)],
                 ),
                 None => (
-                    if self.told.returns {
-                        format!("{what} is made ready")
-                    } else {
-                        format!("{what} is booting")
-                    },
+                    format!("{what} is booting"),
                     vec![
                         format!("{} healthy.", self.of_all()),
                         format!("{stays} meanwhile."),
@@ -152,11 +141,7 @@ impl Telling<'_> {
                 ],
             ),
             Kind::Succeeded => (
-                if self.told.returns {
-                    format!("returned to {what}, without a launch")
-                } else {
-                    format!("{what} is live")
-                },
+                format!("{what} is live"),
                 vec![
                     self.if_recovered(because),
                     self.is_live(),
@@ -176,15 +161,6 @@ impl Telling<'_> {
             Kind::RolledBack if self.removal => (
                 "the removal was given up".to_owned(),
                 vec![because, format!("{stays}.")],
-            ),
-            Kind::RolledBack if self.told.returns => (
-                format!("the return to {what} was given up"),
-                vec![
-                    because,
-                    self.had_traffic(),
-                    format!("{stays}."),
-                    self.is_shed(),
-                ],
             ),
             Kind::RolledBack => (
                 format!("{what} was rolled back"),
@@ -214,6 +190,42 @@ impl Telling<'_> {
                 vec![because, "Something could not be put in order.".to_owned()],
             ),
         }
+    }
+
+    /// The same, of a release whose fleet was kept; `None` for what is told of it as of any other.
+    fn what_of_a_return(&self) -> Option<(String, Vec<String>)> {
+        let (what, stays) = (self.subject(), self.stays());
+        Some(match self.told.kind {
+            Kind::Started => (
+                format!("returning to {what}"),
+                vec![
+                    "Its fleet was kept, so nothing is launched.".to_owned(),
+                    format!("{stays} meanwhile."),
+                    self.settings(),
+                ],
+            ),
+            Kind::Progressing if self.told.traffic.is_none() => (
+                format!("{what} is made ready"),
+                vec![
+                    format!("{} healthy.", self.of_all()),
+                    format!("{stays} meanwhile."),
+                ],
+            ),
+            Kind::Succeeded => (
+                format!("returned to {what}, without a launch"),
+                vec![self.is_live(), self.had_run(), self.settings()],
+            ),
+            Kind::RolledBack => (
+                format!("the return to {what} was given up"),
+                vec![
+                    escape(&because(self.told), MOST_OF_CAUSE),
+                    self.had_traffic(),
+                    format!("{stays}."),
+                    self.is_shed(),
+                ],
+            ),
+            _ => return None,
+        })
     }
 
     /// Names and versions have no letter in them that Slack would format.
