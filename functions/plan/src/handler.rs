@@ -233,9 +233,9 @@ impl Handler {
             None => None,
         };
         // What is kept is named by the rule beside what is live.
-        let retained = match weights.len() {
-            ..2 => None,
-            _ => self.ledger.retained(place).await?,
+        let retained = match deploy.earlier {
+            Some(_) if weights.len() > 1 => self.ledger.retained(place).await?,
+            _ => None,
         };
         let number = live.as_ref().map(|live| live.release);
         let retained = retained
