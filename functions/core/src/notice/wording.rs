@@ -461,6 +461,10 @@ impl Telling<'_> {
             Kind::Succeeded => self.old().and_then(|old| self.back(old)),
             Kind::Removed => Some("An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()),
             Kind::Rejected => Some("Mend what it names, then upload or start it again".to_owned()),
+            Kind::RolledBack if self.told.returns => {
+                let release = self.told.release;
+                release.and_then(|release| self.deploy_again("To deploy it with a launch", release))
+            }
             Kind::RolledBack if self.recovered => None,
             Kind::RolledBack if self.told.why.error.is_none() && !self.removal => {
                 Some("Mend it and upload a new version".to_owned())
@@ -475,10 +479,6 @@ impl Telling<'_> {
     }
 
     fn back(&self, old: ReleaseNumber) -> Option<String> {
-        let place = self.place?;
-        let Place { app, environment } = place;
-        let input =
-            format!("{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{old}}}");
         let kept = self.told.retained.as_ref();
         let what_for = kept.map_or_else(
             || "To go back".to_owned(),
@@ -489,7 +489,15 @@ impl Telling<'_> {
                 )
             },
         );
-        Some(self.start(&what_for, &input))
+        self.deploy_again(&what_for, old)
+    }
+
+    fn deploy_again(&self, what_for: &str, release: ReleaseNumber) -> Option<String> {
+        let Place { app, environment } = self.place?;
+        let input = format!(
+            "{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{release}}}"
+        );
+        Some(self.start(what_for, &input))
     }
 
     fn again(&self) -> Option<String> {
