@@ -217,6 +217,8 @@ while true; do
   waited=$((SECONDS - began))
   if status=$(states describe-execution --query status); then
     story
+    # All is done but to shed the old fleet, which is kept for a while.
+    if [[ ${last:-} == Retain ]]; then status=SUCCEEDED last=Succeeded; break; fi
     if [[ $status != RUNNING && $status != PENDING_REDRIVE ]]; then break; fi
   else
     status=''
@@ -242,7 +244,7 @@ done
 # --- What has come of it ---
 
 # The last states may have been entered after the last look.
-story
+[[ ${last:-} == Succeeded ]] || story
 # The one that was planned, not the one that it replaces.
 number() { sed 's/"replaces": *{[^}]*}//' | sed -n 's/.*"release": *\([0-9][0-9]*\).*/\1/p' | head -n 1; }
 # What a function that failed has said, without the JSON around it.

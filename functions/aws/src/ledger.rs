@@ -13,6 +13,7 @@ use exuvia_core::error::StepError;
 use exuvia_core::manifest::{self, BootReport, Live, Manifest, Recovery};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::removal::Removed;
+use exuvia_core::retain::{Retained, retained_key};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -200,6 +201,31 @@ impl Ledger {
             }),
             None => Err(changed(format!("PutObject {key}"))),
         }
+    }
+
+    /// What is kept beside what is live.
+    pub async fn retained(&self, place: &Place) -> Result<Option<Tagged<Retained>>, StepError> {
+        self.get(&retained_key(place)).await
+    }
+
+    /// Notes what is kept, if the record is still what was read.
+    pub async fn note_retained(
+        &self,
+        place: &Place,
+        read: Option<&str>,
+        retained: &Retained,
+    ) -> Result<(), StepError> {
+        let key = retained_key(place);
+        let only = read.map_or(Only::IfAbsent, Only::IfMatch);
+        match self.put(&key, retained, Some(only)).await? {
+            Some(_) => Ok(()),
+            None => Err(changed(format!("PutObject {key}"))),
+        }
+    }
+
+    /// Deletes that record, if it is still what was read; else it is another's by now.
+    pub async fn forget_retained(&self, place: &Place, read: &str) -> Result<(), StepError> {
+        self.delete(&retained_key(place), read).await.map(drop)
     }
 
     /// The deploy that asked for approval last.

@@ -143,6 +143,7 @@ impl Handler {
         }
         let (target, mut seen, live_desired) = (manifest?.target, seen?, live_desired?);
         seen.is_worker = target.is_worker();
+        let expected = expected.filter(|_| !context.returns);
         let mut follows = false;
         if let Some(group) = &mut seen.group {
             let limits = target.limits(context.now);
@@ -196,7 +197,11 @@ impl Handler {
         )?;
         let target = manifest.target;
         seen.is_worker = target.is_worker();
-        let steps = traffic::steps_beside(context.live, &target.strategy);
+        let steps = if context.returns {
+            traffic::steps_of_return(&target.strategy)
+        } else {
+            traffic::steps_beside(context.live, &target.strategy)
+        };
         let hold = steps.get(step).map_or(0, |step| step.hold_seconds);
         let ends = shifted_at + SignedDuration::from_secs(hold.into());
         let pause = traffic::longest_pause(&steps);
@@ -241,6 +246,10 @@ impl Handler {
             self.ledger.boot_reports(&context.place, context.release)
         )?;
         seen.reports = reports;
-        Ok(seen)
+        Ok(if context.returns {
+            seen.without_past()
+        } else {
+            seen
+        })
     }
 }

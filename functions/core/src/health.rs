@@ -26,6 +26,18 @@ pub struct Observation {
     pub reports: Vec<BootReport>,
 }
 
+impl Observation {
+    /// As it counts of a fleet that had the traffic before: what went wrong in its launches since says nothing of what is there.
+    #[must_use]
+    pub fn without_past(self) -> Self {
+        Self {
+            activities: Vec::new(),
+            reports: Vec::new(),
+            ..self
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// When it was created; `None` if Auto Scaling does not tell.

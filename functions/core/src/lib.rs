@@ -30,6 +30,7 @@ pub mod notice;
 pub mod removal;
 pub mod report;
 pub mod request;
+pub mod retain;
 pub mod scaling;
 pub mod slack;
 pub mod step;

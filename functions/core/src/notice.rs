@@ -311,6 +311,15 @@ fn facts(
                 .as_ref()
                 .map(|asked| asked.task_token.0.clone()),
         ),
+        ("returned", told.returns.then(|| told.returns.to_string())),
+        (
+            "retained",
+            told.retained.as_ref().map(|kept| kept.release.to_string()),
+        ),
+        (
+            "retainedUntil",
+            told.retained.as_ref().map(|kept| kept.until.to_string()),
+        ),
         ("cause", cause.filter(|cause| !cause.is_empty())),
         ("by", told.deploy.as_ref().map(asked_by)),
         ("executionLink", console.as_ref().map(Console::execution)),

@@ -176,10 +176,12 @@ impl Report {
         self.ended.is_none()
     }
 
-    /// Whole seconds from the start to the end, or to the look.
+    /// Whole seconds from the start to the end, or to the look. The time in which it only kept the old fleet is none of the deploy's.
     pub fn lasted(&self) -> i64 {
         let until = self.ended.unwrap_or(self.looked_at);
-        until.duration_since(self.started).as_secs().max(0)
+        let kept = self.milliseconds.get(story::RETAIN);
+        let kept = kept.map_or(0, |millis| millis / 1_000);
+        (until.duration_since(self.started).as_secs() - kept).max(0)
     }
 
     /// Whole seconds from the launch of the new fleet until all of it was healthy.

@@ -7,6 +7,7 @@
 //! {"app":"hello","environment":"qa"}
 //! {"app":"hello","environment":"qa","version":"3f2a1c","strategy":{"type":"canary","percent":10,"holdSeconds":300,"bakeSeconds":60}}
 //! {"app":"hello","environment":"qa","version":"3f2a1c","approval":true}
+//! {"app":"hello","environment":"qa","version":"3f2a1c","retainMinutes":60}
 //! {"app":"hello","environment":"qa","renew":{"olderThanHours":24}}
 //! {"app":"hello","environment":"qa","operation":"remove"}
 //! ```
@@ -19,6 +20,7 @@ use crate::approval::Approval;
 use crate::artifact::{ENDINGS, Upload, check_version};
 use crate::fleet::hex;
 use crate::name::{Place, ReleaseNumber, Version};
+use crate::retain;
 use crate::target::Strategy;
 
 /// What a deploy is asked to put live.
@@ -66,6 +68,8 @@ pub struct Request {
     pub strategy: Option<Strategy>,
     /// Whether somebody must approve first, where that is not as the target says.
     pub approval: Option<Approval>,
+    /// For how long the old fleet is kept afterwards, where that is not as the target says.
+    pub retain_minutes: Option<u32>,
 }
 
 /// What is wrong with an execution's input, by field.
@@ -94,6 +98,8 @@ struct Fields {
     strategy: Option<Strategy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<Approval>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retain_minutes: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,12 +206,14 @@ impl Request {
         } else {
             Source::Live
         };
-        check_overrides(fields.strategy.as_ref(), fields.approval, &source)?;
+        let given = (fields.strategy.as_ref(), fields.approval);
+        check_overrides(given, fields.retain_minutes, &source)?;
         Ok(Self {
             place,
             source,
             strategy: fields.strategy,
             approval: fields.approval,
+            retain_minutes: fields.retain_minutes,
         })
     }
 
@@ -220,6 +228,7 @@ impl Request {
             renew: None,
             strategy: self.strategy.clone(),
             approval: self.approval,
+            retain_minutes: self.retain_minutes,
             operation: None,
             recover: None,
         };
@@ -256,8 +265,8 @@ impl Request {
 
 /// What is given in a target's place must be good, and something must be deployed by it that is not to be as it was.
 fn check_overrides(
-    strategy: Option<&Strategy>,
-    approval: Option<Approval>,
+    (strategy, approval): (Option<&Strategy>, Option<Approval>),
+    retain_minutes: Option<u32>,
     source: &Source,
 ) -> Result<(), InvalidRequest> {
     let given = [
@@ -270,6 +279,11 @@ fn check_overrides(
             "approval",
             approval.is_some(),
             approval.and_then(Approval::problem),
+        ),
+        (
+            "retainMinutes",
+            retain_minutes.is_some(),
+            retain_minutes.and_then(retain::problem),
         ),
     ];
     let without = match source {
@@ -404,6 +418,7 @@ mod tests {
             json!({"app":"hello","environment":"qa","version":"3f2a1c","approval":true}),
             json!({"app":"hello","environment":"qa","release":41,"approval":false}),
             json!({"app":"hello","environment":"qa","approval":{"timeoutSeconds":900}}),
+            json!({"app":"hello","environment":"qa","version":"3f2a1c","retainMinutes":60}),
             json!({"app":"hello","environment":"qa","operation":"remove"}),
             json!({"app":"hello","environment":"qa","recover":"arn:aws:states:x"}),
         ] {
@@ -580,6 +595,22 @@ mod tests {
             (
                 json!({"operation":"remove","approval":true}),
                 "operation and approval exclude each other",
+            ),
+            (
+                json!({"retainMinutes":"60"}),
+                "retainMinutes: invalid type: string",
+            ),
+            (
+                json!({"retainMinutes":-1}),
+                "retainMinutes: invalid value: integer `-1`",
+            ),
+            (
+                json!({"retainMinutes":1_201}),
+                "retainMinutes is 1201; use 0 to 1200 minutes",
+            ),
+            (
+                json!({"renew":{"olderThanHours":1},"retainMinutes":60}),
+                "renew and retainMinutes exclude each other",
             ),
         ] {
             let mut input = json!({"app":"hello","environment":"qa"});

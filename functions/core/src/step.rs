@@ -17,6 +17,7 @@ use crate::manifest::Live;
 use crate::name::{AppName, Environment, Place, ReleaseNumber, Version};
 use crate::notice::Kind;
 use crate::request::Renew;
+use crate::retain::Kept;
 use crate::target::Target;
 
 /// The execution that a step belongs to, from `$states.context.Execution`.
@@ -83,6 +84,12 @@ pub struct Deploy {
     /// For how long approval is waited for before it gets traffic, in seconds; absent where nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_seconds: Option<u32>,
+    /// For how long the old fleet is kept after it has succeeded, in minutes.
+    #[serde(default, skip_serializing_if = "crate::retain::is_off")]
+    pub retain_minutes: u32,
+    /// The earlier release that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<ReleaseNumber>,
     /// Of a renewal: how old what is live must be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<Renew>,
@@ -167,7 +174,7 @@ pub struct PlanInput {
 #[serde(rename_all = "camelCase")]
 pub struct PlanOutput {
     pub status: PlanStatus,
-    /// The new release; for a recovery the one that was cut off, if it got that far.
+    /// The new release, or the one that is returned to; for a recovery the one that was cut off, if it got that far.
     pub release: Option<ReleaseNumber>,
     pub version: Option<Version>,
     /// The release that has the traffic.
@@ -206,6 +213,8 @@ impl Replaces {
 #[serde(rename_all = "camelCase")]
 pub enum PlanStatus {
     Planned,
+    /// The fleet of the release that is asked for was kept: it gets the traffic back, without a launch.
+    Return,
     /// A later upload is live already; there is nothing to do.
     Superseded,
     /// There is nothing to deploy again, or it is not the time for it.
@@ -224,6 +233,9 @@ pub struct Context {
     pub place: Place,
     pub release: ReleaseNumber,
     pub live: Option<ReleaseNumber>,
+    /// Whether it is returned to: its fleet stands already. Absent in a deploy that began under an older workflow.
+    #[serde(default)]
+    pub returns: bool,
     pub token: LockToken,
     pub execution: Execution,
     pub now: Timestamp,
@@ -342,11 +354,38 @@ pub enum ShiftTrafficInput {
         /// How long it took to be healthy; absent in a deploy that began under an older workflow.
         #[serde(default)]
         boot_seconds: Option<u32>,
+        #[serde(flatten)]
+        old: OldFleets,
     },
+    /// What was kept is kept no longer.
+    GiveUp(GiveUpInput),
     /// No release is live any more.
     Remove(RemoveInput),
     /// The traffic stays with, or goes back to, the release that had it.
     RollBack(RollBackInput),
+}
+
+/// What Commit is told of the fleets that the new release replaces. Absent in a deploy that began under an older workflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OldFleets {
+    /// As of [`Deploy::retain_minutes`].
+    #[serde(default)]
+    pub retain_minutes: u32,
+    /// As of [`PlanOutput::retire`].
+    #[serde(default)]
+    pub retire: Vec<ReleaseNumber>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GiveUpInput {
+    #[serde(flatten)]
+    pub place: Place,
+    /// The release that was kept.
+    pub release: ReleaseNumber,
+    pub execution: Execution,
+    pub now: Timestamp,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -374,6 +413,9 @@ pub struct RollBackInput {
     /// Whether it is a removal that is given up or put in order.
     #[serde(default)]
     pub removal: bool,
+    /// As of [`Context::returns`].
+    #[serde(default)]
+    pub returns: bool,
     pub now: Timestamp,
     /// What led there.
     pub why: Why,
@@ -420,7 +462,18 @@ pub enum ShiftTrafficOutput {
     Superseded {
         reason: String,
     },
-    Committed,
+    Committed {
+        /// What is kept for a while of what it replaces.
+        retained: Option<Kept>,
+        /// The rest of it.
+        retire: Vec<ReleaseNumber>,
+    },
+    GivenUp {
+        /// What is still kept, as another holds the lock.
+        retained: Option<Kept>,
+        /// What is to be shed.
+        retire: Vec<ReleaseNumber>,
+    },
     Removed,
     RolledBack {
         /// The release that the outcome is about, if there is one.
@@ -505,6 +558,12 @@ pub struct NotifyInput {
     pub traffic_since: Option<Timestamp>,
     #[serde(default)]
     pub replaces: Option<Replaces>,
+    /// As of [`Context::returns`].
+    #[serde(default)]
+    pub returns: bool,
+    /// What is kept of what it has replaced.
+    #[serde(default)]
+    pub retained: Option<Kept>,
     /// Of a deploy that waits for approval: how it is given.
     #[serde(default)]
     pub approval: Option<ApprovalInput>,

@@ -10,6 +10,7 @@ use crate::alarm;
 use crate::approval::Approval;
 use crate::compare::Comparison;
 use crate::name::Place;
+use crate::retain;
 use crate::scaling::{Metric, Policy, Scaling};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct Target {
     /// Whether somebody must approve before a new release gets traffic.
     #[serde(default, skip_serializing_if = "Approval::is_off")]
     pub approval: Approval,
+    /// For how long the old fleet is kept after a deploy has succeeded, to return to it without a launch, in minutes.
+    #[serde(default, skip_serializing_if = "retain::is_off")]
+    pub retain_minutes: u32,
     pub timeouts: Timeouts,
     /// Names of `CloudWatch` alarms, of the pipeline's account and region: one that goes into ALARM while the traffic moves
     /// and bakes takes it back.
@@ -380,7 +384,7 @@ pub struct Step {
     pub hold_seconds: u32,
 }
 
-/// All holds of a strategy together, with the wait for approval: an execution may take a day, and must boot, wait for its turn
+/// All holds of a strategy together, with the wait for approval and the time for which the old fleet is kept: an execution may take a day, and must boot, wait for its turn
 /// and drain as well.
 const MOST_HOLD_SECONDS: u32 = 72_000;
 
@@ -508,12 +512,16 @@ impl Target {
         place: &Place,
         strategy: Option<Strategy>,
         approval: Option<Approval>,
+        retain_minutes: Option<u32>,
     ) -> Result<Self, InvalidTarget> {
         if let Some(strategy) = strategy {
             self.strategy = strategy;
         }
         if let Some(approval) = approval {
             self.approval = approval;
+        }
+        if let Some(minutes) = retain_minutes {
+            self.retain_minutes = minutes;
         }
         let of_worker = self.worker.and_then(|_| self.problem_of_worker());
         match of_worker.or_else(|| self.problem_of_time()) {
@@ -527,11 +535,25 @@ impl Target {
     }
 
     fn problem_of_time(&self) -> Option<(&'static str, String)> {
+        if self.retain_minutes > 0 {
+            return self.problem_of_retaining();
+        }
         let (approval, hold) = (self.approval.seconds()?, self.strategy.hold_seconds());
         (u64::from(approval) + hold > MOST_HOLD_SECONDS.into()).then(|| {
             (
                 "approval",
                 format!("waits for {approval} seconds and strategy holds the traffic for {hold}; use at most {MOST_HOLD_SECONDS} seconds together, as an execution ends within a day"),
+            )
+        })
+    }
+
+    fn problem_of_retaining(&self) -> Option<(&'static str, String)> {
+        let (minutes, hold) = (self.retain_minutes, self.strategy.hold_seconds());
+        let approval = self.approval.seconds().unwrap_or(0);
+        (u64::from(minutes) * 60 + u64::from(approval) + hold > MOST_HOLD_SECONDS.into()).then(|| {
+            (
+                "retainMinutes",
+                format!("keeps the old fleet for {minutes} minutes, approval waits for {approval} seconds and strategy holds the traffic for {hold}; use at most {MOST_HOLD_SECONDS} seconds together, as an execution ends within a day"),
             )
         })
     }
@@ -627,6 +649,10 @@ impl Target {
             let problem = "shares out the traffic, and a worker has none; use {\"type\":\"allAtOnce\",\"bakeSeconds\":60}";
             return Some(("strategy.type", problem.to_owned()));
         }
+        if self.retain_minutes > 0 {
+            let problem = "keeps the old fleet without traffic, and that of a worker would go on working; use 0";
+            return Some(("retainMinutes", problem.to_owned()));
+        }
         self.approval.seconds().map(|_| {
             let problem = "asks before a release gets traffic, and a worker works from its launch on; use false";
             ("approval", problem.to_owned())
@@ -688,6 +714,7 @@ impl Target {
             })
             .or_else(|| self.strategy.problem())
             .or_else(|| self.approval.problem())
+            .or_else(|| retain::problem(self.retain_minutes))
             .or_else(|| self.problem_of_time())
             .or_else(|| {
                 bounded(
@@ -792,18 +819,50 @@ mod tests {
         let target = Target::parse(&place(), &example().to_string()).unwrap();
         assert_eq!(target.approval.seconds(), None);
         let asked = Some(Approval::Asked(true));
-        let target = target.overridden(&place(), None, asked).unwrap();
+        let target = target.overridden(&place(), None, asked, None).unwrap();
         assert_eq!(target.approval.seconds(), Some(3_600));
         let long = |bake_seconds| Some(Strategy::AllAtOnce { bake_seconds });
-        let whole_day = target.clone().overridden(&place(), long(72_000), None);
+        let whole_day = target
+            .clone()
+            .overridden(&place(), long(72_000), None, None);
         let problem = whole_day.unwrap_err().to_string();
         assert!(
             problem.contains("approval waits for 3600 seconds and strategy holds the traffic for 72000; use at most 72000 seconds together"),
             "{problem}"
         );
-        let target = target.overridden(&place(), long(68_400), None).unwrap();
+        let target = target
+            .overridden(&place(), long(68_400), None, None)
+            .unwrap();
         let unasked = Some(Approval::Asked(false));
-        assert!(target.overridden(&place(), long(72_000), unasked).is_ok());
+        assert!(
+            target
+                .overridden(&place(), long(72_000), unasked, None)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_is_kept_fits_into_an_execution_as_well() {
+        let mut json = example();
+        json["retainMinutes"] = json!(1_201);
+        let wrong = Target::parse(&place(), &json.to_string()).unwrap_err();
+        let told = "retainMinutes is 1201; use 0 to 1200 minutes";
+        assert!(wrong.to_string().contains(told), "{wrong}");
+        json["retainMinutes"] = json!(60);
+        let target = Target::parse(&place(), &json.to_string()).unwrap();
+        assert_eq!(target.retain_minutes, 60);
+
+        let asked = Some(Approval::Asked(true));
+        let fits = |target: &Target, minutes| {
+            let target = target.clone();
+            target.overridden(&place(), None, asked, Some(minutes))
+        };
+        // An hour each for the approval and in the target, and a minute of bake.
+        assert!(fits(&target, 1_139).is_ok());
+        let problem = fits(&target, 1_140).unwrap_err().to_string();
+        let told = "retainMinutes keeps the old fleet for 1140 minutes, approval waits for 3600 seconds and strategy holds the traffic for 60; use at most 72000 seconds together";
+        assert!(problem.contains(told), "{problem}");
+        assert_eq!(fits(&target, 0).unwrap().retain_minutes, 0);
     }
 
     #[test]
@@ -1137,10 +1196,20 @@ mod tests {
         let canary = serde_json::from_value(
             json!({"type": "linear", "percent": 10, "everySeconds": 9, "bakeSeconds": 9}),
         );
-        let otherwise = overlaps.clone().overridden(&place(), canary.unwrap(), None);
+        let otherwise = overlaps
+            .clone()
+            .overridden(&place(), canary.unwrap(), None, None);
         assert!(otherwise.unwrap_err().to_string().contains("strategy.type"));
-        let asked = overlaps.overridden(&place(), None, Some(Approval::Asked(true)));
+        let asked = overlaps
+            .clone()
+            .overridden(&place(), None, Some(Approval::Asked(true)), None);
         assert!(asked.unwrap_err().to_string().contains("approval asks"));
+        let kept = overlaps.overridden(&place(), None, None, Some(60));
+        assert!(
+            kept.unwrap_err()
+                .to_string()
+                .contains("retainMinutes keeps the old fleet")
+        );
     }
 
     #[test]

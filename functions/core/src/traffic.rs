@@ -40,6 +40,20 @@ pub fn steps_beside(live: Option<ReleaseNumber>, strategy: &Strategy) -> Vec<Ste
     steps
 }
 
+/// The one step of a return: everything at once, as the release had it before, and watched for its bake, five minutes at the
+/// most.
+pub fn steps_of_return(strategy: &Strategy) -> Vec<Step> {
+    let last = steps(strategy).pop();
+    let hold = last.map_or(0, |last| last.hold_seconds);
+    vec![Step {
+        weight: 100,
+        hold_seconds: hold.min(LONGEST_RETURN),
+    }]
+}
+
+/// How long a release that had all of the traffic before is watched at the most, in seconds: what it does is known.
+const LONGEST_RETURN: u32 = 300;
+
 /// The longest pause between two looks at a fleet that has traffic, in seconds. An execution's history holds 25,000
 /// events, and a look is nine: <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
 pub fn longest_pause(steps: &[Step]) -> u32 {
@@ -174,7 +188,15 @@ mod tests {
             assert_eq!(told(&all), expected);
             assert_eq!(steps_beside(Some(n(1)), &strategy), all);
             assert_eq!(steps_beside(None, &strategy), all[all.len() - 1..]);
+            assert_eq!(steps_of_return(&strategy), all[all.len() - 1..]);
         }
+    }
+
+    #[test]
+    fn a_return_is_not_watched_for_hours() {
+        let bake_seconds = 72_000;
+        let steps = steps_of_return(&Strategy::AllAtOnce { bake_seconds });
+        assert_eq!(told(&steps), "100% 300 s");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off.
+//! Builds a release's fleet beside the live one. Run again, it goes on where it was cut off. Of a return the fleet stands, and
+//! only what is live is held.
 
 use exuvia_aws::fleet::{Fleets, Trust};
 use exuvia_aws::ledger::Ledger;
@@ -41,6 +42,13 @@ impl Handler {
                 None => Ok(None),
             }
         };
+        if context.returns {
+            self.ledger
+                .check_lock(place, &context.execution, &context.token)
+                .await?;
+            self.hold_live(&context).await?;
+            return Ok(LaunchOutput { wait_seconds: 1 });
+        }
         let (manifest, (), live) = tokio::try_join!(
             self.ledger.manifest(place, release),
             self.ledger
@@ -63,10 +71,10 @@ impl Handler {
             Ok::<_, StepError>(Some(created))
         };
         let holding = async {
-            match context.live {
-                _ if target.stops_first() => self.stop_others(&context).await,
-                Some(live) => self.fleets.hold(place, live).await,
-                None => Ok(()),
+            if target.stops_first() {
+                self.stop_others(&context).await
+            } else {
+                self.hold_live(&context).await
             }
         };
         // Both to their ends, even if one fails: nothing is still on its way when Roll Back begins.
@@ -88,6 +96,13 @@ impl Handler {
         Ok(LaunchOutput {
             wait_seconds: u32::try_from(next_look(0, expected)).unwrap_or(1),
         })
+    }
+
+    async fn hold_live(&self, context: &Context) -> Result<(), StepError> {
+        match context.live {
+            Some(live) => self.fleets.hold(&context.place, live).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends all releases of a worker but this one: the live one until further notice, what an earlier deploy has left for good.

@@ -15,6 +15,7 @@ use exuvia_core::lock::Purpose;
 use exuvia_core::manifest::{Manifest, Recovery, SCHEMA, recovered_key};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::removal::{self, Removed};
+use exuvia_core::retain::Retained;
 use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus, Replaces};
 use exuvia_core::target::Target;
 use exuvia_core::{capacity, traffic};
@@ -39,6 +40,8 @@ struct Seen {
     live: Option<Manifest>,
     /// Every release that has a fleet or a part of one, with its group's desired capacity.
     standing: BTreeMap<ReleaseNumber, Option<u32>>,
+    /// What is kept beside it, and can be returned to.
+    retained: Option<Retained>,
     /// Manifests from the committed release on, or from the one that was removed last, in order.
     newest: Vec<ReleaseNumber>,
 }
@@ -60,7 +63,7 @@ impl Handler {
         let (lock, seen) = tokio::join!(
             self.ledger
                 .check_lock(&place, &input.execution, &input.token),
-            self.look(&place, &input.deploy)
+            self.look(&place, &input)
         );
         lock?;
         let seen = seen?;
@@ -94,6 +97,11 @@ impl Handler {
         {
             return Ok(seen.output(PlanStatus::Skipped, None, 0, reason));
         }
+        if made.is_none()
+            && let Some(release) = seen.returns(&input)
+        {
+            return self.plan_return(&place, &seen, release).await;
+        }
         let manifest = match made {
             Some(manifest) => manifest,
             None => self.write_manifest(&place, &input, &seen).await?,
@@ -111,6 +119,36 @@ impl Handler {
         );
         output.replaces = self.replaces(Some(&manifest), &seen).await?;
         Ok(output)
+    }
+
+    /// Its fleet was kept: nothing is numbered, and nothing launched.
+    async fn plan_return(
+        &self,
+        place: &Place,
+        seen: &Seen,
+        release: ReleaseNumber,
+    ) -> Result<PlanOutput, StepError> {
+        let manifest = self.ledger.manifest(place, release).await?;
+        let mut output = seen.output(PlanStatus::Return, Some(&manifest), 0, String::new());
+        // How long it takes to boot says nothing of it.
+        output.expected = None;
+        output.replaces = match &seen.live {
+            Some(live) => Some(self.instead_of(live, &manifest).await),
+            None => None,
+        };
+        Ok(output)
+    }
+
+    async fn instead_of(&self, previous: &Manifest, manifest: &Manifest) -> Replaces {
+        let settings = self
+            .settings
+            .changes(previous.config.as_ref(), manifest.config.as_ref())
+            .await;
+        Replaces {
+            release: previous.release,
+            since: previous.created_at,
+            settings,
+        }
     }
 
     /// What a release replaces, as its manifest has it: a recovery finds another one live, perhaps that very release.
@@ -136,18 +174,11 @@ impl Handler {
         let Some(previous) = previous else {
             return Ok(None);
         };
-        let settings = self
-            .settings
-            .changes(previous.config.as_ref(), manifest.config.as_ref())
-            .await;
-        Ok(Some(Replaces {
-            release: previous.release,
-            since: previous.created_at,
-            settings,
-        }))
+        Ok(Some(self.instead_of(&previous, manifest).await))
     }
 
-    async fn look(&self, place: &Place, deploy: &Deploy) -> Result<Seen, StepError> {
+    async fn look(&self, place: &Place, input: &PlanInput) -> Result<Seen, StepError> {
+        let PlanInput { deploy, now, .. } = input;
         let (live, standing, removed) = tokio::try_join!(
             self.ledger.live(place),
             self.fleets.standing(place),
@@ -207,12 +238,22 @@ impl Handler {
             Some(release) => Some(self.ledger.manifest(place, release).await?),
             None => None,
         };
+        // What is kept is named by the rule beside what is live.
+        let retained = match deploy.earlier {
+            Some(_) if weights.len() > 1 => self.ledger.retained(place).await?,
+            _ => None,
+        };
+        let number = live.as_ref().map(|live| live.release);
+        let retained = retained
+            .map(|found| found.value)
+            .filter(|found| found.is_kept(number, &weights, *now) && stands(found.release));
         Ok(Seen {
             committed,
             expected,
             removed,
             live,
             standing,
+            retained,
             newest,
         })
     }
@@ -318,6 +359,12 @@ impl Handler {
 }
 
 impl Seen {
+    /// The release to return to, if that is what is asked for.
+    fn returns(&self, input: &PlanInput) -> Option<ReleaseNumber> {
+        let kept = self.retained.as_ref().map(|retained| retained.release);
+        kept.filter(|kept| input.deploy.earlier == Some(*kept))
+    }
+
     /// What there is to remove, if anything.
     fn removal(&self, place: &Place) -> PlanOutput {
         let live = self.live.as_ref().map(|live| live.release);

@@ -129,6 +129,7 @@ fn recovery_of_deploy(input: &Value, execution: &str) -> Option<Due> {
             source,
             strategy: None,
             approval: None,
+            retain_minutes: None,
         }
         .to_input(),
         was_recovery,

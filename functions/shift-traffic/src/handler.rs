@@ -1,5 +1,7 @@
 //! Moves the pointer: gives the new fleet its share, commits to it, or goes back. Always under the lock.
 
+mod retain;
+
 use std::collections::BTreeSet;
 
 use exuvia_aws::fleet::Fleets;
@@ -16,8 +18,10 @@ use exuvia_core::manifest::{Live, Manifest};
 use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::{self, Kind};
 use exuvia_core::removal::{self, Progress, Removed};
+use exuvia_core::retain::Kept;
 use exuvia_core::step::{
-    Context, LockToken, RemoveInput, RollBackInput, ShiftTrafficInput, ShiftTrafficOutput,
+    Context, LockToken, OldFleets, RemoveInput, RollBackInput, ShiftTrafficInput,
+    ShiftTrafficOutput,
 };
 use exuvia_core::target::Target;
 use exuvia_core::{capacity, traffic};
@@ -56,9 +60,11 @@ impl Handler {
             ShiftTrafficInput::Commit {
                 context,
                 boot_seconds,
-            } => self.commit(&context, boot_seconds).await,
+                old,
+            } => Box::pin(self.commit(&context, boot_seconds, old)).await,
+            ShiftTrafficInput::GiveUp(input) => Box::pin(self.give_up(&input)).await,
             ShiftTrafficInput::Remove(input) => self.remove(&input).await,
-            ShiftTrafficInput::RollBack(given_up) => self.roll_back(given_up).await,
+            ShiftTrafficInput::RollBack(given_up) => Box::pin(self.roll_back(given_up)).await,
         }
     }
 
@@ -98,6 +104,9 @@ impl Handler {
         // What was true at the last look must be true now: the fleet is healthy, and as large as the live one.
         let (mut seen, live_desired) = (seen?, live_desired?);
         seen.reports = reports?;
+        if context.returns {
+            seen = seen.without_past();
+        }
         let (manifest, rule) = pointer?;
         let target = &manifest.target;
         seen.is_worker = target.is_worker();
@@ -117,7 +126,11 @@ impl Handler {
                 format!("The live fleet has grown to {grown} instances; the new one follows");
             return Ok(not_ready(true, reason));
         }
-        let steps = traffic::steps_beside(context.live, &target.strategy);
+        let steps = if context.returns {
+            traffic::steps_of_return(&target.strategy)
+        } else {
+            traffic::steps_beside(context.live, &target.strategy)
+        };
         let Some(wanted) = steps.get(step) else {
             return Err(StepError::Unreadable {
                 what: "the step's input".to_owned(),
@@ -165,8 +178,10 @@ impl Handler {
         &self,
         context: &Context,
         boot_seconds: Option<u32>,
+        old: OldFleets,
     ) -> Result<ShiftTrafficOutput, StepError> {
         let Context { place, release, .. } = context;
+        let minutes = old.retain_minutes;
         let live = self.ledger.live(place).await?;
         let promised = |live: &Tagged<Live>| {
             live.value.release == *release && live.value.execution == context.execution.arn
@@ -179,35 +194,48 @@ impl Handler {
         {
             // Run again after it had given the lock back, or after another took it over and sees to the rest.
             Err(StepError::LockLost { .. }) if is_promised => {
-                return Ok(ShiftTrafficOutput::Committed);
+                let retained = self.was_retained(context, minutes).await?;
+                return Ok(retain::committed(retained, old));
             }
             checked => checked?,
         }
         let manifest = self.ledger.manifest(place, *release).await?;
         if !is_promised {
+            if context.returns {
+                self.fleets.let_go(place, *release).await?;
+            }
             self.fleets
                 .equip(place, *release, &manifest.target, &self.metrics)
                 .await?;
-            let since = manifest.created_at;
+            let since = self.held_since(context, &manifest).await?;
             self.catch_up(&manifest, since, context.now).await?;
             let promise = Live {
                 release: *release,
                 version: manifest.version.clone(),
                 execution: context.execution.arn.clone(),
                 since: context.now,
-                boots: remember(boots(live.as_ref()), boot_seconds),
+                boots: remember(
+                    boots(live.as_ref()),
+                    boot_seconds.filter(|_| !context.returns),
+                ),
             };
             self.promise(place, live, promise).await?;
         }
-        if let (Some(rule), Some(front)) = (self.rule_of(&manifest).await?, manifest.target.front())
-        {
+        let rule = self.rule_of(&manifest).await?;
+        let retained = match &rule {
+            Some(rule) => self.retain(context, minutes, rule).await?,
+            None => None,
+        };
+        if let (Some(rule), Some(front)) = (&rule, manifest.target.front()) {
+            let mut weights = traffic::only(*release);
+            weights.extend(retained.as_ref().map(Kept::weight));
             self.listeners
-                .set_weights_and_conditions(&rule, &traffic::only(*release), &front)
+                .set_weights_and_conditions(rule, &weights, &front)
                 .await?;
-            self.listeners.set_priority(&rule, &front).await?;
+            self.listeners.set_priority(rule, &front).await?;
         }
         self.ledger.release_lock(place, &context.token).await?;
-        Ok(ShiftTrafficOutput::Committed)
+        Ok(retain::committed(retained, old))
     }
 
     /// Gives a fleet the size that it would have, had its scheduled actions not been held since then.
@@ -324,6 +352,7 @@ impl Handler {
             _ if is_worker => committed,
             _ => traffic::keeper(committed, &weights, stands, given_up.release),
         };
+        let stays = self.stays(&given_up, keeper, &weights, &standing).await?;
         if let Some(keeper) = keeper {
             let kept = self.ledger.manifest(place, keeper).await?;
             if let Some(front) = kept.target.front() {
@@ -331,9 +360,9 @@ impl Handler {
                 match (&rule, target_group) {
                     // Only the weights: nothing that a target asks for may keep the traffic from going back.
                     (Some(rule), _) => {
-                        self.listeners
-                            .set_weights(rule, &traffic::only(keeper))
-                            .await?;
+                        let mut left = traffic::only(keeper);
+                        left.extend(stays.as_ref().map(Kept::weight));
+                        self.listeners.set_weights(rule, &left).await?;
                     }
                     (None, Some(arn)) => self.listeners.restore(place, &front, arn).await?,
                     (None, None) => {}
@@ -351,7 +380,11 @@ impl Handler {
                 && let Some(planned) = self.ledger.find_manifest(place, release).await?
             {
                 // The kept one's actions were held from about then on.
-                let since = planned.created_at;
+                let since = if given_up.returns {
+                    given_up.execution.start_time
+                } else {
+                    planned.created_at
+                };
                 self.catch_up(&kept, since, given_up.now).await?;
             }
             if committed != Some(keeper) {
@@ -371,10 +404,13 @@ impl Handler {
             self.note_done(place, noted).await?;
         }
         self.ledger.release_lock(place, &token).await?;
+        let stays = stays.map(|stays| stays.release);
+        let mut retire = all_but(keeper, standing.into_keys(), given_up.release.or(removed));
+        retire.retain(|release| Some(*release) != stays);
         Ok(ShiftTrafficOutput::RolledBack {
             release: subject,
             live: keeper,
-            retire: all_but(keeper, standing.into_keys(), given_up.release.or(removed)),
+            retire,
             ending: ending(&given_up, progress, subject, keeper),
             had: traffic::share(&weights, given_up.release),
         })

@@ -95,6 +95,7 @@ impl Handler {
                 },
                 strategy: None,
                 approval: None,
+                retain_minutes: None,
             }
             .to_input(),
             Ok(Upload::Config { place }) => Request {
@@ -102,6 +103,7 @@ impl Handler {
                 source: Source::Live,
                 strategy: None,
                 approval: None,
+                retain_minutes: None,
             }
             .to_input(),
             // Validate refuses it where everybody looks, with a notice.

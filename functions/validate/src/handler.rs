@@ -59,6 +59,8 @@ impl Handler {
             by: None,
             target: None,
             approval_seconds: None,
+            retain_minutes: 0,
+            earlier: None,
             renew: None,
             recovers: None,
         };
@@ -82,6 +84,7 @@ impl Handler {
         let target = target?;
         let architecture = target.architecture;
         deploy.approval_seconds = target.approval.seconds();
+        deploy.retain_minutes = target.retain_minutes;
         deploy.target = Some(target);
         key?;
         match request.source {
@@ -115,6 +118,7 @@ impl Handler {
                 deploy.artifact = Some(manifest.artifact);
                 deploy.version = Some(manifest.version);
                 deploy.config = manifest.config;
+                deploy.earlier = Some(release);
                 return Ok(deploy);
             }
             // Which release is live is told when the lock is had: it may be another by then.
@@ -144,7 +148,7 @@ impl Handler {
             _ => request.approval,
         };
         let target = self.targets.get(place).await?;
-        let target = target.overridden(place, strategy, approval)?;
+        let target = target.overridden(place, strategy, approval, request.retain_minutes)?;
         self.check_alarms(place, &target).await?;
         Ok(target)
     }

@@ -10,6 +10,7 @@ use exuvia_core::target::Order;
 use serde_json::Value;
 
 use crate::calls::Call;
+use crate::retains;
 use crate::scenario::PLACE;
 use crate::world::{self, Estate, LEDGER};
 
@@ -75,7 +76,8 @@ pub fn before(
             && is_change(call)
             && ["/live.json", "/removed.json"]
                 .iter()
-                .any(|record| call.about.ends_with(record)));
+                .any(|record| call.about.ends_with(record)))
+        || notes_what_another_keeps(estate, execution, call);
     let is_of_group = call.service == "autoscaling" && is_change(call);
     let live_group = is_of_group
         .then(|| group_that_serves(estate, call))
@@ -110,6 +112,18 @@ pub fn before(
             format!("{operation} {} while {holder} holds the lock", call.about),
         )
     })
+}
+
+/// Whether a call writes what is kept, or forgets what another execution keeps.
+fn notes_what_another_keeps(estate: &Estate, execution: Option<&str>, call: &Call) -> bool {
+    let is_mine = || {
+        let retained = retains::retained(estate);
+        retained.is_none_or(|retained| Some(retained.execution.as_str()) == execution)
+    };
+    call.service == "s3"
+        && call.about == retains::key()
+        && is_change(call)
+        && !(call.operation == "DeleteObject" && is_mine())
 }
 
 /// The ARN of the execution that holds the lock.

@@ -97,6 +97,8 @@ pub enum Action {
     Worker(String),
     /// The app's stack is updated: from now on its target asks for approval, and waits for it for so many seconds.
     AskApproval(u32),
+    /// The app's stack is updated: from now on its target keeps the old fleet for so many minutes.
+    Retain(u32),
     /// From now on somebody approves so long after each notice that asks for it.
     Approve(Duration),
     /// From now on somebody refuses so long after each.
@@ -128,6 +130,10 @@ pub enum Action {
     KillZone(String),
     /// So many instances of the newest fleet die.
     KillNewInstances(u32),
+    /// So many instances of the oldest fleet die that has no traffic.
+    KillOldInstances(u32),
+    /// From now on an instance with the first artifact boots like that.
+    FirstBoots(String),
     /// EC2 has no more capacity.
     NoCapacity,
     /// Somebody, or a policy, changes the live group's desired capacity by so many.
@@ -336,6 +342,7 @@ impl fmt::Display for Action {
             Self::Strategy(name) => write!(f, "strategy:{name}"),
             Self::Worker(order) => write!(f, "worker:{order}"),
             Self::AskApproval(seconds) => write!(f, "ask-approval:{seconds}"),
+            Self::Retain(minutes) => write!(f, "retain:{minutes}"),
             Self::Approve(after) => write!(f, "approve:{}", told(*after)),
             Self::Refuse(after) => write!(f, "refuse:{}", told(*after)),
             Self::Morning(time) => write!(f, "morning:{}", told(*time)),
@@ -352,6 +359,8 @@ impl fmt::Display for Action {
             Self::KillInstances(count) => write!(f, "kill-instances:{count}"),
             Self::KillZone(zone) => write!(f, "kill-zone:{zone}"),
             Self::KillNewInstances(count) => write!(f, "kill-new-instances:{count}"),
+            Self::KillOldInstances(count) => write!(f, "kill-old-instances:{count}"),
+            Self::FirstBoots(behaviour) => write!(f, "first-boots:{behaviour}"),
             Self::NoCapacity => f.write_str("no-capacity"),
             Self::Scale(by) => write!(f, "scale:{by:+}"),
             Self::ScheduleScaleIn(time) => write!(f, "schedule-scale-in:{}", told(*time)),
@@ -402,6 +411,7 @@ impl FromStr for Action {
             "strategy" => Self::Strategy(rest.to_owned()),
             "worker" => Self::Worker(rest.to_owned()),
             "ask-approval" => Self::AskApproval(number()?),
+            "retain" => Self::Retain(number()?),
             "approve" => Self::Approve(duration(rest)?),
             "refuse" => Self::Refuse(duration(rest)?),
             "morning" => Self::Morning(duration(rest)?),
@@ -418,6 +428,8 @@ impl FromStr for Action {
             "kill-instances" => Self::KillInstances(number()?),
             "kill-zone" => Self::KillZone(rest.to_owned()),
             "kill-new-instances" => Self::KillNewInstances(number()?),
+            "kill-old-instances" => Self::KillOldInstances(number()?),
+            "first-boots" => Self::FirstBoots(rest.to_owned()),
             "no-capacity" => Self::NoCapacity,
             "scale" => Self::Scale(
                 rest.parse()
@@ -489,7 +501,9 @@ mod tests {
             .into_iter()
             .chain([Action::Forge, Action::Renew(24), Action::Remove])
             .chain([Action::Strategy("canary".to_owned()), Action::Load(600)])
-            .chain([Action::AskApproval(600)])
+            .chain([Action::AskApproval(600), Action::Retain(10)])
+            .chain([Action::KillOldInstances(1)])
+            .chain([Action::FirstBoots("never".to_owned())])
             .chain([Action::Worker("overlap".to_owned())])
             .chain(
                 [Action::Approve, Action::Refuse, Action::Morning]

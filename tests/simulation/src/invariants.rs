@@ -24,10 +24,11 @@ use serde_json::Value;
 use crate::executions::Execution;
 use crate::fault::{Action, Schedule};
 use crate::machines::Behaviour;
+use crate::retains;
 use crate::run::Outcome;
 use crate::scenario::{PLACE, Scenario};
 use crate::watch;
-use crate::world::{ARTIFACTS, Estate, LEDGER, Violation};
+use crate::world::{ARTIFACTS, CallMade, Estate, LEDGER, Violation};
 
 /// History events that an execution may have:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
@@ -384,6 +385,11 @@ impl Check<'_> {
             .filter(|execution| upload(execution).is_some_and(|newer| newer > made))
             // To an even newer one it may, whatever becomes of that.
             .filter(|execution| upload(execution) == newest)
+            // To the recovery of what was cut off it must, should it be redriven.
+            .filter(|execution| {
+                let mut others = self.executions().iter();
+                !others.any(|other| other.puts_in_order(&execution.arn))
+            })
             .map(|execution| format!("{} gave way to an older upload", execution.who))
             .collect();
         for what in wrong {
@@ -465,6 +471,15 @@ impl Check<'_> {
                 .collect();
             if promises.is_empty() {
                 return Some("it was not live when this was told".to_owned());
+            }
+            if told.message["metadata"]["additionalContext"]["returned"] == "true" {
+                let mut calls = self.outcome.seen.calls.iter();
+                let launched = |call: &CallMade| {
+                    call.visit.who == execution.who && call.operation == "CreateAutoScalingGroup"
+                };
+                if calls.any(launched) {
+                    return Some("it has launched a fleet".to_owned());
+                }
             }
             // Only where somebody deletes what was live does the traffic stay with what is given up; or where another deploy,
             // or the recovery of another, found it alone under traffic, before it was put in order, and left it the traffic.
@@ -562,9 +577,23 @@ impl Check<'_> {
                 left.push(key);
             }
         }
+        if !denied && self.keeps_nothing_any_more() {
+            left.push(retains::key());
+        }
         if !left.is_empty() {
             self.violated("I3", format!("left over: {}", left.join(", ")));
         }
+    }
+
+    /// Whether something is noted as kept by an execution that ended as it should. (Of one that was cut off, and that nothing
+    /// has put in order but the next deploy, the note may stay: it is of no use without a rule that names what it names.)
+    fn keeps_nothing_any_more(&self) -> bool {
+        let noted = retains::retained(self.after);
+        noted.is_some_and(|noted| {
+            let mut executions = self.after.executions.iter();
+            let by = executions.find(|one| one.arn == noted.execution);
+            by.is_none_or(|by| by.status == "SUCCEEDED")
+        })
     }
 
     /// Whether that is the note of a deploy that waited and was stopped. A function that outlives its execution may write it
@@ -640,7 +669,9 @@ impl Check<'_> {
         let (Some(manifest), Some(group)) = (manifest, self.live_group().cloned()) else {
             return;
         };
-        if self.needs_attention() {
+        // What Roll Back leaves live, as the old one is gone, was not equipped by Commit.
+        let is_last = self.suffers(|action| matches!(action, Action::DeleteLiveGroup));
+        if self.needs_attention() || is_last {
             return;
         }
         let scaling = &manifest.target.scaling;

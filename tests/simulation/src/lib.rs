@@ -20,6 +20,7 @@ pub mod mended;
 pub mod privileges;
 pub mod proof;
 pub mod recording;
+pub mod retains;
 pub mod run;
 pub mod scenario;
 pub mod services;

@@ -172,6 +172,8 @@ fn ends_the_same(ground: &Ground, schedule: &Schedule) -> bool {
         "remove-in-a-deploy",
         "superseded-unapproved",
         "singleton-supersedes",
+        "returned-to-in-time",
+        "returned-to-in-the-morning",
     ]
     .contains(&ground.scenario.name);
     let is_harmless = |fault: &Fault| {

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Action;
 use crate::machines::Machines;
+use crate::retains;
 use crate::services::{CloudWatch, Kms, S3, Sns, Ssm};
 use crate::world::{ARTIFACTS, Estate, KEY, LEDGER, SIGNING_KEY, Services, TOPIC};
 
@@ -26,7 +27,7 @@ pub const PLACE: &str = "hello/qa";
 pub struct Scenario {
     pub name: &'static str,
     /// What was deployed before, without a fault: opening actions, one after the other.
-    before: &'static [&'static str],
+    pub(crate) before: &'static [&'static str],
     /// What happens, as faults in a schedule are written.
     pub opening: &'static [&'static str],
     /// What the executions come to, in order: the kind of each one's outcome.
@@ -36,7 +37,7 @@ pub struct Scenario {
 }
 
 /// The main scenarios: each is explored exhaustively.
-pub const SCENARIOS: [Scenario; 50] = [
+pub const SCENARIOS: [Scenario; 63] = [
     Scenario {
         name: "first",
         before: &[],
@@ -421,6 +422,19 @@ pub const SCENARIOS: [Scenario; 50] = [
         outcomes: &["succeeded"],
         shifts: true,
     },
+    retains::RETAINED,
+    retains::RETURNED_TO,
+    retains::RETURNED_TO_AND_BACK,
+    retains::RETURNED_TO_WHEN_ONE_IS_GONE,
+    retains::RETURNED_TO_WHILE_ILL,
+    retains::RETURNED_TO_TOO_LATE,
+    retains::RETURNED_TO_IN_TIME,
+    retains::RETURNED_TO_AFTER_A_SKIP,
+    retains::RETURNED_TO_IN_THE_MORNING,
+    retains::RETAINED_AND_REPLACED,
+    retains::RETAINED_AND_FAILED,
+    retains::RETAINED_AND_STOPPED,
+    retains::RETAINED_AND_REMOVED,
 ];
 
 impl Scenario {
@@ -608,6 +622,7 @@ fn target(listener_arn: &str) -> Target {
         scaling: Scaling::default(),
         strategy: Strategy::AllAtOnce { bake_seconds: BAKE },
         approval: Approval::default(),
+        retain_minutes: 0,
         timeouts: Timeouts {
             boot_seconds: 180,
             drain_seconds: 10,

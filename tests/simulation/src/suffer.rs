@@ -94,6 +94,15 @@ impl State {
                     ssm.put(&parameter, target.to_string(), now);
                 }
             }
+            Action::Retain(minutes) => {
+                let parameter = format!("/exuvia/{PLACE}");
+                let target = self.estate.services.ssm.get(&parameter).unwrap_or_default();
+                if let Ok(mut target) = serde_json::from_str::<serde_json::Value>(target) {
+                    target["retainMinutes"] = json!(minutes);
+                    let ssm = &mut self.estate.services.ssm;
+                    ssm.put(&parameter, target.to_string(), now);
+                }
+            }
             Action::Approve(after) => {
                 let approves = true;
                 self.habit = Some(Habit { approves, after });
@@ -161,6 +170,18 @@ impl State {
                 let groups = self.estate.cloud.survey().groups;
                 if let Some(group) = groups.last() {
                     self.kill(&group.name, None, count as usize);
+                }
+            }
+            Action::KillOldInstances(count) => {
+                let live = self.live_group();
+                let mut groups = self.estate.cloud.survey().groups.into_iter();
+                if let Some(group) = groups.find(|group| Some(&group.name) != live.as_ref()) {
+                    self.kill(&group.name, None, count as usize);
+                }
+            }
+            Action::FirstBoots(behaviour) => {
+                if let Some(behaviour) = Behaviour::named(&behaviour) {
+                    self.estate.machines.learn(&image("v1"), behaviour);
                 }
             }
             Action::NoCapacity => self.estate.cloud.allow_no_more_instances(),

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::approval::TaskToken;
+use crate::retain::Kept;
 use crate::slack::notice::Received;
 use crate::step::{ApprovalInput, Deploy, Execution, Replaces};
 use crate::{artifact, config};
@@ -20,6 +21,8 @@ fn told(kind: Kind, why: Why) -> NotifyInput {
         traffic: None,
         traffic_since: None,
         replaces: None,
+        returns: false,
+        retained: None,
         approval: None,
         why,
         execution: Execution {
@@ -106,6 +109,34 @@ fn asks(token: &str) -> NotifyInput {
         }),
         ..told(Kind::WaitingForApproval, Why::default())
     }
+}
+
+fn returning(kind: Kind, why: Why) -> NotifyInput {
+    NotifyInput {
+        returns: true,
+        ..told(kind, why)
+    }
+}
+
+fn kept() -> Kept {
+    Kept {
+        release: ReleaseNumber::try_from(42).unwrap(),
+        until: jiff::Timestamp::from_millisecond(3_600_123).unwrap(),
+    }
+}
+
+#[test]
+fn what_is_kept_is_told_to_programs_as_well() {
+    let of = |told: &NotifyInput| Notice::new(told, BESIDE).facts;
+    let facts = of(&NotifyInput {
+        retained: Some(kept()),
+        ..returning(Kind::Succeeded, Why::default())
+    });
+    assert_eq!(facts["returned"], "true");
+    assert_eq!(facts["retained"], "42");
+    assert_eq!(facts["retainedUntil"], "1970-01-01T01:00:00.123Z");
+    let without = of(&told(Kind::Succeeded, Why::default()));
+    assert!(!without.keys().any(|name| name.starts_with("ret")));
 }
 
 #[test]
@@ -199,6 +230,22 @@ fn what_each_notice_says() {
         NotifyInput {
             replaces: Some(replaces()),
             ..told(Kind::Succeeded, Why::default())
+        },
+        NotifyInput {
+            retained: Some(kept()),
+            ..told(Kind::Succeeded, Why::default())
+        },
+        returning(Kind::Started, Why::default()),
+        returning(Kind::Progressing, why("pending", "2 of 3", None)),
+        NotifyInput {
+            retained: Some(kept()),
+            ..returning(Kind::Succeeded, Why::default())
+        },
+        returning(Kind::RolledBack, failed.clone()),
+        NotifyInput {
+            traffic: Some(100),
+            traffic_since: Some(jiff::Timestamp::from_second(-32).unwrap()),
+            ..returning(Kind::RolledBack, failed.clone())
         },
         told(Kind::Waiting, why("busy", "e1 is deploying hello/qa", None)),
         told(Kind::Progressing, why("pending", "1 of 3", None)),

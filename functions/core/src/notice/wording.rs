@@ -1,6 +1,6 @@
 //! All that is ever said in a notice.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 
 use super::links::Console;
 use super::mrkdwn::{block, code, escape, link};
@@ -68,7 +68,8 @@ impl Wording {
             console: Console::of(execution),
             beside,
         };
-        let (title, says) = telling.what();
+        let of_return = told.returns.then(|| telling.what_of_a_return()).flatten();
+        let (title, says) = of_return.unwrap_or_else(|| telling.what());
         let says: Vec<String> = says
             .into_iter()
             .filter(|sentence| !sentence.is_empty())
@@ -189,6 +190,42 @@ impl Telling<'_> {
                 vec![because, "Something could not be put in order.".to_owned()],
             ),
         }
+    }
+
+    /// The same, of a release whose fleet was kept; `None` for what is told of it as of any other.
+    fn what_of_a_return(&self) -> Option<(String, Vec<String>)> {
+        let (what, stays) = (self.subject(), self.stays());
+        Some(match self.told.kind {
+            Kind::Started => (
+                format!("returning to {what}"),
+                vec![
+                    "Its fleet was kept, so nothing is launched.".to_owned(),
+                    format!("{stays} meanwhile."),
+                    self.settings(),
+                ],
+            ),
+            Kind::Progressing if self.told.traffic.is_none() => (
+                format!("{what} is made ready"),
+                vec![
+                    format!("{} healthy.", self.of_all()),
+                    format!("{stays} meanwhile."),
+                ],
+            ),
+            Kind::Succeeded => (
+                format!("returned to {what}, without a launch"),
+                vec![self.is_live(), self.had_run(), self.settings()],
+            ),
+            Kind::RolledBack => (
+                format!("the return to {what} was given up"),
+                vec![
+                    escape(&because(self.told), MOST_OF_CAUSE),
+                    self.had_traffic(),
+                    format!("{stays}."),
+                    self.is_shed(),
+                ],
+            ),
+            _ => return None,
+        })
     }
 
     /// Names and versions have no letter in them that Slack would format.
@@ -381,15 +418,31 @@ impl Telling<'_> {
                 lasted(self.told.now.duration_since(start).as_secs())
             )
         };
-        let shed = self
-            .old()
-            .map_or_else(String::new, |old| format!("; release {old} is being shed"));
+        let shed = match (self.old(), &self.told.retained) {
+            (_, Some(kept)) => format!(
+                "; release {} is kept until {}, to return to it without a launch",
+                kept.release,
+                to_the_second(kept.until)
+            ),
+            (Some(old), None) => format!("; release {old} is being shed"),
+            (None, None) => String::new(),
+        };
         let all = if self.is_worker() {
             "It works"
         } else {
             "All traffic is"
         };
         format!("{all} on {on}{after}{shed}.")
+    }
+
+    /// What comes of the fleet that was kept.
+    fn is_shed(&self) -> String {
+        let release = self.told.release;
+        release.map_or_else(String::new, |release| {
+            format!(
+                "Release {release} is kept no longer: its fleet is being shed, and it can be deployed again with a launch."
+            )
+        })
     }
 
     fn had_run(&self) -> String {
@@ -419,7 +472,7 @@ impl Telling<'_> {
                 format!("Release {release} had {percent}% of the traffic until now.")
             }
             (None, Some(lasted)) => format!("Release {release} may have had traffic for {lasted}."),
-            (None, None) if self.recovered => String::new(),
+            (None, None) if self.recovered || self.told.returns => String::new(),
             (None, None) => format!("Release {release} never had traffic."),
         }
     }
@@ -465,6 +518,10 @@ impl Telling<'_> {
             Kind::Succeeded => self.old().and_then(|old| self.back(old)),
             Kind::Removed => Some("An upload deploys it again; else its stack may be deleted once the execution has ended".to_owned()),
             Kind::Rejected => Some("Mend what it names, then upload or start it again".to_owned()),
+            Kind::RolledBack if self.told.returns => {
+                let release = self.told.release;
+                release.and_then(|release| self.deploy_again("To deploy it with a launch", release))
+            }
             Kind::RolledBack if self.recovered => None,
             Kind::RolledBack if self.told.why.error.is_none() && !self.removal => {
                 Some("Mend it and upload a new version".to_owned())
@@ -479,11 +536,25 @@ impl Telling<'_> {
     }
 
     fn back(&self, old: ReleaseNumber) -> Option<String> {
-        let place = self.place?;
-        let Place { app, environment } = place;
-        let input =
-            format!("{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{old}}}");
-        Some(self.start("To go back", &input))
+        let kept = self.told.retained.as_ref();
+        let what_for = kept.map_or_else(
+            || "To go back".to_owned(),
+            |kept| {
+                format!(
+                    "To go back, until {} without a launch",
+                    to_the_second(kept.until)
+                )
+            },
+        );
+        self.deploy_again(&what_for, old)
+    }
+
+    fn deploy_again(&self, what_for: &str, release: ReleaseNumber) -> Option<String> {
+        let Place { app, environment } = self.place?;
+        let input = format!(
+            "{{\"app\":\"{app}\",\"environment\":\"{environment}\",\"release\":{release}}}"
+        );
+        Some(self.start(what_for, &input))
     }
 
     fn again(&self) -> Option<String> {
@@ -556,6 +627,10 @@ pub(crate) fn sentence(text: &str) -> String {
             format!("{}{}{stop}", first.to_uppercase(), chars.as_str())
         }
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    time.round(Unit::Second).unwrap_or(time)
 }
 
 /// How long what was replaced had run by then.

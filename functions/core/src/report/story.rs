@@ -23,6 +23,9 @@ const PLAN: &str = "Plan";
 const SHIFT: &str = "Shift Traffic";
 const COMMIT: &str = "Commit";
 const REMOVE: &str = "Remove";
+/// What keeps the old fleet for a while, and what ends that.
+pub(super) const RETAIN: &str = "Retain";
+const GIVE_UP: &str = "Give Up Retained";
 const ROLL_BACK: &str = "Roll Back";
 const LOOKS: [&str; 2] = ["Check Health", "Evaluate"];
 const RETIRE: [&str; 2] = ["Retire Old", "Retire New"];
@@ -40,9 +43,9 @@ const DECIDE: [&str; 7] = [
 
 /// All of them.
 #[cfg(test)]
-pub(super) const STATES: [&str; 12] = [
+pub(super) const STATES: [&str; 14] = [
     "Validate", DECIDE[0], PLAN, LAUNCH, LOOKS[0], SHIFT, LOOKS[1], COMMIT, REMOVE, ROLL_BACK,
-    RETIRE[0], ATTENTION,
+    RETIRE[0], ATTENTION, RETAIN, GIVE_UP,
 ];
 
 /// What Step Functions and the ledger say of an execution, beside its history.
@@ -265,7 +268,9 @@ impl Story {
             COMMIT => {
                 self.share(at, 100);
                 self.outcome = Some(Kind::Succeeded);
+                self.retire = field(output, "retire").unwrap_or(std::mem::take(&mut self.retire));
             }
+            GIVE_UP => self.retire = field(output, "retire").unwrap_or_default(),
             REMOVE => self.outcome = Some(Kind::Removed),
             ROLL_BACK => self.roll_back(output, at),
             _ if RETIRE.contains(&state) => self.shed(output, at),

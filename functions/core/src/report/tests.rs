@@ -327,6 +327,66 @@ fn a_function_that_failed_for_good_is_the_cause() {
 }
 
 #[test]
+fn what_is_kept_for_a_while_is_not_told_as_shed_and_takes_no_time() {
+    let begin: Timestamp = "2026-11-26T02:00:00Z".parse().unwrap();
+    let entered = |state: &str| What::Entered {
+        state: state.into(),
+        is_choice: false,
+    };
+    let exited = |state: &str, output: Value| What::Exited {
+        state: state.into(),
+        output,
+    };
+    let done = || exited("Retire Old", serde_json::json!({"status": "done"}));
+    let events = [
+        (
+            0,
+            exited("Plan", serde_json::json!({"release": 3, "retire": [1, 2]})),
+        ),
+        (
+            60,
+            exited(
+                "Commit",
+                serde_json::json!({"retained": {"release": 2, "until": begin}, "retire": [1]}),
+            ),
+        ),
+        (61, entered("Retire Old")),
+        (62, done()),
+        (63, entered("Retain")),
+        (3_663, exited("Retain", Value::Null)),
+        (
+            3_664,
+            exited(
+                "Give Up Retained",
+                serde_json::json!({"retained": null, "retire": [2]}),
+            ),
+        ),
+        (3_665, entered("Retire Old")),
+        (3_670, done()),
+    ];
+    let events: Vec<Event> = events
+        .into_iter()
+        .zip(1..)
+        .map(|((second, what), id)| Event {
+            id,
+            at: begin + jiff::SignedDuration::from_secs(second),
+            what,
+        })
+        .collect();
+    let mut execution = replaced().execution;
+    execution.started = begin;
+    execution.ended = Some(begin + jiff::SignedDuration::from_secs(3_671));
+    let report = Report::new(&execution, &events);
+    assert_eq!(report.lasted(), 71);
+    let shed: Vec<(u32, bool)> = report
+        .cleaned
+        .iter()
+        .map(|shed| (shed.releases[0].get(), shed.done.is_some()))
+        .collect();
+    assert_eq!(shed, [(1, true), (2, true)]);
+}
+
+#[test]
 fn the_states_that_tell_something_are_in_the_workflow() {
     let workflow: Value =
         serde_json::from_str(include_str!("../../../../statemachine/deploy.asl.json")).unwrap();

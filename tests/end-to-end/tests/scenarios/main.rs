@@ -14,6 +14,7 @@ mod refusals;
 mod removals;
 mod renewals;
 mod reports;
+mod retains;
 mod scaling;
 mod settings;
 mod slack;
