@@ -39,10 +39,10 @@ async fn what_is_kept_gets_the_traffic_back_without_a_launch() {
         "{outcome:?}"
     );
 
-    // What it kept is live again: nothing is left to do of it.
+    // What it kept is live again: of it nothing is left to do, and its own release is not live any more.
     second.stop().await;
     let recovery = app.recovery_of(&second).await;
-    assert_eq!(recovery.end().await, "SUCCEEDED");
+    assert_eq!(recovery.end().await, "RolledBack");
     assert_eq!(back.end().await, "SUCCEEDED", "{:?}", back.path().await);
     app.serves("v1").await;
     app.is_clean(Some(1)).await;
