@@ -2,7 +2,7 @@
 //! comes back.
 
 /// What went wrong, and the schedule that shows it, made as small as it gets.
-pub const MENDED: [(&str, &str); 29] = [
+pub const MENDED: [(&str, &str); 31] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -118,5 +118,13 @@ pub const MENDED: [(&str, &str); 29] = [
     (
         "a scheduled action that comes due while Roll Back is still being tried is lost",
         "morning-is-missed seed=1 outage:s3:20s@d1/Roll_Back#1",
+    ),
+    (
+        "what a deploy of a worker left that was stopped works on beside the next, though one is to work at a time",
+        "singleton-replaces seed=1 lose-status-event@0s stop@d1/Wait_For_Boot#1 upload:good@300s",
+    ),
+    (
+        "a worker's fleet that is being deleted already cannot be ended, and the recovery calls for a person",
+        "singleton-replaces seed=1 stop@d1/Check_Health#1 redrive:d1@r1/Roll_Back#1",
     ),
 ];
