@@ -121,7 +121,7 @@ pub enum StepError {
     },
     /// Look at the listener's rule.
     #[error(
-        "the fleet of release {release} of {place} still gets traffic (weight {weight}), so it is not shed. Look at the listener's rule, then deploy {place} again: that sheds what is not live"
+        "the fleet of release {release} of {place} still gets traffic (weight {weight}), so it is not shed. Look at the listener's rule, of a worker at live.json, then deploy {place} again: that sheds what is not live"
     )]
     FleetServing {
         place: Place,

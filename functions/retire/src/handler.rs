@@ -79,7 +79,7 @@ impl Handler {
         })
     }
 
-    /// Goes on with one fleet, unless a rule still sends it requests; what remains, and its deregistration delay.
+    /// Goes on with one fleet, unless it is live; what remains, and its deregistration delay.
     async fn shed(
         &self,
         place: &Place,
