@@ -48,7 +48,8 @@ async fn without_its_stack_a_deploy_ends_well_and_the_app_can_still_be_removed()
     let app = App::with_v1("unstack").await;
     let user = User::of(&app.host);
     let deploy = app.upload("v2", &Image::hello("v2", &[])).await;
-    deploy.reaches("Check Health").await;
+    // Its instances have booted by then: without their role none could.
+    deploy.reaches("Shift Traffic").await;
     delete_stack(&app.stack()).await;
     assert_eq!(deploy.end().await, "SUCCEEDED", "{:?}", deploy.path().await);
     app.serves("v2").await;
