@@ -56,7 +56,7 @@ struct Shared(SharedHttpClient);
 
 impl Shared {
     fn new() -> Self {
-        let provider = Provider::rustls(CryptoMode::AwsLc);
+        let provider = Provider::rustls(CryptoMode::Ring);
         Self(Builder::new().tls_provider(provider).build_https())
     }
 }

@@ -5,6 +5,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::level_filters::LevelFilter;
 
 use exuvia_core::error::StepError;
 
@@ -17,7 +18,7 @@ where
     O: Serialize,
     F: Future<Output = Result<O, StepError>>,
 {
-    lambda_runtime::tracing::init_default_subscriber();
+    log();
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         invoke(handler, event.payload).await.map_err(|error| {
@@ -29,6 +30,30 @@ where
         })
     }))
     .await
+}
+
+/// As Lambda is told to want it (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>).
+/// `lambda_runtime` has the same, and filters by module besides, whose regular expressions are in each program then.
+fn log() {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let lines = tracing_subscriber::fmt()
+        .with_target(false)
+        .without_time()
+        .with_max_level(level(&variable("AWS_LAMBDA_LOG_LEVEL")));
+    if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        lines.json().init();
+    } else {
+        lines.init();
+    }
+}
+
+fn level(name: &str) -> LevelFilter {
+    match name {
+        "" => LevelFilter::INFO,
+        // There is nothing above an error.
+        "FATAL" => LevelFilter::ERROR,
+        _ => name.parse().unwrap_or(LevelFilter::INFO),
+    }
 }
 
 /// One invocation: from the event's JSON to the answer's.
@@ -49,4 +74,16 @@ where
         what: "the step's output".to_owned(),
         problem: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_as_lambda_names_it() {
+        let levels = ["", "INFO", "WARN", "FATAL", "what"].map(level);
+        let [info, warn, error] = [LevelFilter::INFO, LevelFilter::WARN, LevelFilter::ERROR];
+        assert_eq!(levels, [info, info, warn, error, info]);
+    }
 }

@@ -48,7 +48,7 @@ impl Web {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.enforce_http(false);
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let provider = rustls::crypto::ring::default_provider();
         let builder = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(provider)
             .map_err(|error| {

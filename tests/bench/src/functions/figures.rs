@@ -60,6 +60,23 @@ impl Found {
         medians.max_by(|one, other| one.0.total_cmp(&other.0))
     }
 
+    /// What a function takes besides its calls, less what the default build of the SDK takes besides as many.
+    pub(super) fn beyond(&self, function: &Measured, memory_mb: u64) -> Option<f64> {
+        let overhead = function.median(memory_mb, OVERHEAD)?;
+        Some(overhead - self.plain(function, memory_mb)?)
+    }
+
+    /// What the default build of the SDK takes besides as many calls as a function makes.
+    pub(super) fn plain(&self, function: &Measured, memory_mb: u64) -> Option<f64> {
+        let size = self.of(Kind::DefaultSdk).next()?.at(memory_mb)?;
+        let starts = size.starts.iter();
+        let starts = starts.filter_map(|start| {
+            let invocations = start.plain.get(&function.name)?;
+            Some(Spread::of(invocations.iter().map(Invocation::overhead))?.median)
+        });
+        Spread::of(starts).map(|spread| spread.median)
+    }
+
     /// The middle function's median.
     pub(super) fn middle(&self, memory_mb: u64, time: Time) -> Option<f64> {
         let medians = self.of(Kind::Function);

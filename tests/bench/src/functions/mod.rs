@@ -28,7 +28,8 @@ use authority::Authority;
 use endpoint::Endpoint;
 pub use process::{Invocation, Start};
 pub use recordings::FUNCTIONS;
-use recordings::Recorded;
+use recordings::{Plain, Recorded};
+pub use replay::Calls;
 
 /// The smallest that there is, that of most functions, and that of `report`.
 const MEMORY_MB: [u64; 3] = [128, 256, 512];
@@ -120,7 +121,8 @@ pub fn measure(options: &Options) -> Result<Found> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(in_turns(options, &mut subjects, &directory.0))?;
+    let plain = Plain::of(&functions)?;
+    runtime.block_on(in_turns(options, &mut subjects, &plain, &directory.0))?;
     let programs = subjects.into_iter().map(|subject| Measured {
         kind: subject.kind,
         name: subject.name,
@@ -145,7 +147,12 @@ pub fn measure(options: &Options) -> Result<Found> {
     })
 }
 
-async fn in_turns(options: &Options, subjects: &mut [Subject], directory: &Path) -> Result<()> {
+async fn in_turns(
+    options: &Options,
+    subjects: &mut [Subject],
+    plain: &Plain,
+    directory: &Path,
+) -> Result<()> {
     let _all = Allowance::for_this_process()?;
     let authority = Authority::new(directory)?;
     let answers_in = Duration::from_millis(options.answer_millis);
@@ -158,17 +165,24 @@ async fn in_turns(options: &Options, subjects: &mut [Subject], directory: &Path)
     let allowances = allowances?;
     for turn in 1..=options.starts {
         eprintln!("  turn {turn} of {}", options.starts);
+        // What each function called is what a plain client is to call then.
+        let mut made = BTreeMap::new();
         for subject in &mut *subjects {
             for (memory_mb, allowance) in &allowances {
+                let is_plain = subject.kind == Kind::DefaultSdk;
                 let program = process::Program {
                     name: &subject.name,
                     bootstrap: &subject.bootstrap,
                     recorded: &subject.recorded,
+                    plain: if is_plain { &made } else { &BTreeMap::new() },
                     memory_mb: *memory_mb,
                     variables: &variables,
                 };
                 let warm = usize::from(options.warm);
                 let start = process::cold_start(&program, &endpoint, allowance, warm).await?;
+                if subject.kind == Kind::Function {
+                    made.insert(subject.name.clone(), plain.making(start.calls)?);
+                }
                 subject.sizes.entry(*memory_mb).or_default().push(start);
             }
         }
@@ -195,14 +209,8 @@ fn subjects(
         Ok(())
     };
     let baseline = |name: &str| options.baselines.join(name).join("bootstrap.zip");
-    let two_calls = recordings::two_calls(functions)?;
     let empty = baseline("baseline-empty");
     add(Kind::Empty, "empty", &empty, &recordings::nothing())?;
-    let default = baseline("baseline-default-sdk");
-    // Building it takes minutes: without it, what is measured beside it is left out.
-    if default.exists() {
-        add(Kind::DefaultSdk, "default SDK", &default, &two_calls)?;
-    }
     for name in FUNCTIONS {
         let wanted =
             options.functions.is_empty() || options.functions.iter().any(|one| one == name);
@@ -214,6 +222,13 @@ fn subjects(
         if let Some(beside) = &options.beside {
             add(Kind::Beside, name, &zip(beside), recorded)?;
         }
+    }
+    let default = baseline("baseline-default-sdk");
+    // Building it takes minutes: without it, what is measured beside it is left out.
+    if default.exists() {
+        let two_calls = Plain::of(functions)?.making(Calls { s3: 1, others: 1 })?;
+        // The last one: it is given as many calls as the functions have made.
+        add(Kind::DefaultSdk, "default SDK", &default, &two_calls)?;
     }
     Ok(subjects)
 }

@@ -1,5 +1,6 @@
 //! One process of a function, from its start to its end.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -14,7 +15,7 @@ use tokio::process::{Child, Command};
 use super::allowance::Allowance;
 use super::endpoint::Endpoint;
 use super::recordings::Recorded;
-use super::replay::Replay;
+use super::replay::{Calls, Replay};
 use super::runtime_api::{Ready, RuntimeApi};
 
 /// What one cold start showed. Times in milliseconds; `cpu` is the processor's.
@@ -28,6 +29,11 @@ pub struct Start {
     pub first_call: Option<f64>,
     pub first: Invocation,
     pub warm: Vec<Invocation>,
+    /// Those of the last invocation: what a process keeps it does not ask for again.
+    pub calls: Calls,
+    /// By functions, what it takes a plain client of the SDK to make as many calls as they do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plain: BTreeMap<String, Vec<Invocation>>,
     /// The most memory that it had at once.
     pub peak_kib: u64,
 }
@@ -53,6 +59,8 @@ pub(crate) struct Program<'a> {
     pub(crate) name: &'a str,
     pub(crate) bootstrap: &'a Path,
     pub(crate) recorded: &'a Recorded,
+    /// What it is given besides, by the functions whose calls it makes.
+    pub(crate) plain: &'a BTreeMap<String, Recorded>,
     pub(crate) memory_mb: u64,
     pub(crate) variables: &'a [(String, String)],
 }
@@ -105,14 +113,25 @@ impl Running<'_> {
         let init = millis(ready.since - began);
         let init_cpu = self.cpu()? - cpu;
 
-        let (first, replay, delivered, mut ready) = self.invoke(ready, true).await?;
+        let recorded = self.program.recorded;
+        let (first, replay, delivered, mut ready) = self.invoke(ready, recorded, true).await?;
         let begins = replay.made.iter().map(|made| made.began);
         let first_call = begins.min().map(|began| millis(began - delivered));
+        let mut calls = replay.calls;
         let mut invocations = Vec::new();
         for _ in 0..warm {
-            let (one, _, _, next) = self.invoke(ready, false).await?;
+            let (one, replay, _, next) = self.invoke(ready, recorded, false).await?;
             invocations.push(one);
+            calls = replay.calls;
             ready = next;
+        }
+        let mut plain: BTreeMap<String, Vec<Invocation>> = BTreeMap::new();
+        for (function, recorded) in self.program.plain {
+            for _ in 0..warm {
+                let (one, _, _, next) = self.invoke(ready, recorded, true).await?;
+                plain.entry(function.clone()).or_default().push(one);
+                ready = next;
+            }
         }
         let peak_kib = peak_kib(&fs::read_to_string(format!("/proc/{}/status", self.id))?)?;
         self.process.kill().await?;
@@ -122,6 +141,8 @@ impl Running<'_> {
             first_call,
             first,
             warm: invocations,
+            calls,
+            plain,
             peak_kib,
         })
     }
@@ -129,15 +150,16 @@ impl Running<'_> {
     async fn invoke(
         &mut self,
         ready: Ready,
-        is_first: bool,
+        recorded: &Recorded,
+        whole: bool,
     ) -> Result<(Invocation, Replay, Instant, Ready)> {
-        self.endpoint.begin(self.program.recorded).await?;
+        self.endpoint.begin(recorded).await?;
         let cpu = self.cpu()?;
-        let invoked = self.api.invoke(ready, &self.program.recorded.input).await?;
+        let invoked = self.api.invoke(ready, &recorded.input).await?;
         let ready = self.api.ready().await?;
         let cpu = self.cpu()? - cpu;
         let replay = self.endpoint.end();
-        replay.as_recorded(is_first)?;
+        replay.as_recorded(whole)?;
         // What the queue is to give again did not get to Slack.
         let failures = invoked.output["batchItemFailures"].as_array();
         if failures.is_some_and(|failures| !failures.is_empty()) {

@@ -9,6 +9,8 @@ use exuvia_simulation::recording::{Exchange, Recording};
 use exuvia_simulation::scenario::Scenario;
 use serde_json::{Value, json};
 
+use super::replay::Calls;
+
 /// The functions, by their directories.
 pub const FUNCTIONS: [&str; 13] = [
     "trigger",
@@ -98,22 +100,38 @@ pub(crate) fn nothing() -> Recorded {
     }
 }
 
-/// What the default build of the SDK is given: an object and a look at the groups, as functions were answered them.
-pub(crate) fn two_calls(functions: &BTreeMap<String, Recorded>) -> Result<Recorded> {
-    let find = |operation: &str| {
-        let mut all = functions.values().flat_map(|one| &one.exchanges);
-        let wanted = |one: &&Exchange| one.operation == operation && one.answer.status() == 200;
-        let found = all.find(wanted).cloned();
-        found.ok_or_else(|| anyhow!("no function called {operation} in the simulation"))
-    };
-    let object = find("GetObject")?;
-    let path = object.path.trim_start_matches('/');
-    let (bucket, key) = path.split_once('/').context("an object without a key")?;
-    Ok(Recorded {
-        input: json!({ "bucket": bucket, "key": key }),
-        exchanges: vec![object.clone(), find("DescribeAutoScalingGroups")?],
-        asks_slack: false,
-    })
+/// What the default build of the SDK is given: objects to get and looks at the groups, as functions were answered them.
+pub(crate) struct Plain {
+    object: Exchange,
+    groups: Exchange,
+}
+
+impl Plain {
+    pub(crate) fn of(functions: &BTreeMap<String, Recorded>) -> Result<Self> {
+        let find = |operation: &str| {
+            let mut all = functions.values().flat_map(|one| &one.exchanges);
+            let wanted = |one: &&Exchange| one.operation == operation && one.answer.status() == 200;
+            let found = all.find(wanted).cloned();
+            found.ok_or_else(|| anyhow!("no function called {operation} in the simulation"))
+        };
+        Ok(Self {
+            object: find("GetObject")?,
+            groups: find("DescribeAutoScalingGroups")?,
+        })
+    }
+
+    /// As many calls as these, one after the other.
+    pub(crate) fn making(&self, calls: Calls) -> Result<Recorded> {
+        let path = self.object.path.trim_start_matches('/');
+        let (bucket, key) = path.split_once('/').context("an object without a key")?;
+        let objects = vec![self.object.clone(); calls.s3];
+        let groups = vec![self.groups.clone(); calls.others];
+        Ok(Recorded {
+            input: json!({ "bucket": bucket, "key": key, "objects": calls.s3, "groups": calls.others }),
+            exchanges: [objects, groups].concat(),
+            asks_slack: false,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +154,12 @@ mod tests {
         assert!(operations("launch").contains(&"CreateAutoScalingGroup"));
         assert!(operations("plan").contains(&"Sign"));
         assert!(operations("slack").contains(&"PutObject"));
-        let both = two_calls(&recorded).unwrap();
-        assert_eq!(both.exchanges.len(), 2);
+        let plain = Plain::of(&recorded).unwrap();
+        let three = plain.making(Calls { s3: 1, others: 2 }).unwrap();
+        let three = three.exchanges.iter().map(|one| one.service.as_str());
+        assert_eq!(
+            three.collect::<Vec<_>>(),
+            ["s3", "autoscaling", "autoscaling"]
+        );
     }
 }

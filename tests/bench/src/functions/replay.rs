@@ -6,14 +6,23 @@ use anyhow::{Result, bail};
 use exuvia_simulation::calls::Call;
 use exuvia_simulation::recording::Exchange;
 use exuvia_simulation::services::{Request, Response};
+use serde::{Deserialize, Serialize};
 
 /// The answers of one invocation, each of which is given once.
 #[derive(Default)]
 pub(crate) struct Replay {
     left: Vec<Exchange>,
     pub(crate) made: Vec<Made>,
+    pub(crate) calls: Calls,
     /// Requests that nothing was recorded for.
     unexpected: Vec<String>,
+}
+
+/// How many calls to AWS an invocation made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    pub s3: usize,
+    pub others: usize,
 }
 
 /// When a request came, and when it was answered.
@@ -45,6 +54,11 @@ impl Replay {
             self.unexpected.push(unexpected);
             return None;
         };
+        if call.service == "s3" {
+            self.calls.s3 += 1;
+        } else {
+            self.calls.others += 1;
+        }
         Some(self.left.remove(index).answer)
     }
 
@@ -119,6 +133,7 @@ mod tests {
         assert_eq!(body("/ledger/a"), None);
         assert_eq!(replay.unexpected, ["s3:GetObject /ledger/a"]);
         assert!(replay.left.is_empty());
+        assert_eq!(replay.calls, Calls { s3: 3, others: 0 });
     }
 
     #[test]

@@ -25,11 +25,17 @@ async fn handle(
     event: &Value,
 ) -> Result<Value, Error> {
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    let object = s3.get_object().bucket(text("bucket")).key(text("key"));
-    let body = object.send().await?.body.collect().await?;
-    let groups = autoscaling.describe_auto_scaling_groups().send().await?;
-    Ok(json!({
-        "bytes": body.into_bytes().len(),
-        "groups": groups.auto_scaling_groups().len(),
-    }))
+    let number = |name: &str| event[name].as_u64().unwrap_or_default();
+    let mut bytes = 0;
+    for _ in 0..number("objects") {
+        let object = s3.get_object().bucket(text("bucket")).key(text("key"));
+        let body = object.send().await?.body.collect().await?;
+        bytes += body.into_bytes().len();
+    }
+    let mut groups = 0;
+    for _ in 0..number("groups") {
+        let described = autoscaling.describe_auto_scaling_groups().send().await?;
+        groups += described.auto_scaling_groups().len();
+    }
+    Ok(json!({ "bytes": bytes, "groups": groups }))
 }
