@@ -772,6 +772,25 @@ pub(crate) fn example() -> serde_json::Value {
     })
 }
 
+/// The same of a worker.
+#[cfg(test)]
+pub(crate) fn example_of_worker(order: &str) -> serde_json::Value {
+    let of_front = [
+        "listenerArn",
+        "priority",
+        "conditions",
+        "vpcId",
+        "port",
+        "healthCheck",
+    ];
+    let mut target = example();
+    if let Some(fields) = target.as_object_mut() {
+        fields.retain(|field, _| !of_front.contains(&field.as_str()));
+    }
+    target["worker"] = serde_json::json!({ "order": order });
+    target
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1126,30 +1145,16 @@ mod tests {
         assert!(error.starts_with(says), "{error}");
     }
 
-    /// The target of a worker.
-    fn worker(order: &str) -> Value {
-        let mut target = example();
-        let fields = target.as_object_mut().unwrap();
-        for of_front in [
-            "listenerArn",
-            "priority",
-            "conditions",
-            "vpcId",
-            "port",
-            "healthCheck",
-        ] {
-            fields.remove(of_front).unwrap();
-        }
-        target["worker"] = json!({"order": order});
-        target
-    }
-
     #[test]
     fn a_worker_has_no_listener_and_works_from_its_launch_on() {
         let parse = |json: &Value| Target::parse(&place(), &json.to_string());
-        let overlaps = parse(&worker("overlap")).unwrap();
+        let overlaps = parse(&example_of_worker("overlap")).unwrap();
         assert!(overlaps.is_worker() && !overlaps.stops_first() && overlaps.front().is_none());
-        assert!(parse(&worker("stopFirst")).unwrap().stops_first());
+        assert!(
+            parse(&example_of_worker("stopFirst"))
+                .unwrap()
+                .stops_first()
+        );
         let serves = parse(&example()).unwrap();
         assert_eq!(serves.front().unwrap().port, 8080);
         assert_eq!((serves.hold_seconds(), overlaps.hold_seconds()), (10, 15));
@@ -1157,7 +1162,7 @@ mod tests {
         assert_eq!(parse(&written).unwrap(), overlaps);
 
         let refused = |change: &dyn Fn(&mut Value)| {
-            let mut json = worker("overlap");
+            let mut json = example_of_worker("overlap");
             change(&mut json);
             parse(&json).unwrap_err().to_string()
         };

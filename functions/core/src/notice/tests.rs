@@ -156,19 +156,7 @@ fn who_is_asked_is_told_how_to_answer() {
 
 /// The same of a worker.
 fn of_worker(order: &str, told: NotifyInput) -> NotifyInput {
-    let mut target = crate::target::example();
-    let fields = target.as_object_mut().unwrap();
-    for of_front in [
-        "listenerArn",
-        "priority",
-        "conditions",
-        "vpcId",
-        "port",
-        "healthCheck",
-    ] {
-        fields.remove(of_front).unwrap();
-    }
-    target["worker"] = json!({ "order": order });
+    let target = crate::target::example_of_worker(order);
     let deploy = json!({
         "app": "hello", "environment": "qa", "purpose": "deploy", "automatic": true,
         "since": "1970-01-01T00:00:00Z", "target": target,
