@@ -19,12 +19,13 @@ use sha2::{Digest, Sha256};
 use tokio_util::io::SyncIoBridge;
 
 use crate::error::{failed, is, status};
+use crate::{Lazy, lazily};
 
 /// Unpacked, an image may have this many bytes: more than any instance's disk that this is meant for.
 const MOST_UNPACKED: u64 = 64 << 30;
 
 pub struct Artifacts {
-    client: aws_sdk_s3::Client,
+    client: Lazy<aws_sdk_s3::Client>,
     bucket: String,
     key_arn: String,
 }
@@ -51,11 +52,12 @@ impl Artifacts {
             .disable_operation_timeout()
             .disable_operation_attempt_timeout()
             .build();
-        let config = aws_sdk_s3::config::Builder::from(config)
-            .timeout_config(whole)
-            .build();
+        let client = lazily(config, |config| {
+            let config = aws_sdk_s3::config::Builder::from(config).timeout_config(whole);
+            aws_sdk_s3::Client::from_conf(config.build())
+        });
         Self {
-            client: aws_sdk_s3::Client::from_conf(config),
+            client,
             bucket,
             key_arn,
         }
@@ -243,14 +245,14 @@ impl Artifacts {
 
 /// The settings of releases, as their manifests pin them.
 pub struct PinnedSettings {
-    client: aws_sdk_s3::Client,
+    client: Lazy<aws_sdk_s3::Client>,
     bucket: String,
 }
 
 impl PinnedSettings {
     pub fn new(config: &SdkConfig, bucket: String) -> Self {
         Self {
-            client: aws_sdk_s3::Client::new(config),
+            client: lazily(config, aws_sdk_s3::Client::new),
             bucket,
         }
     }

@@ -13,12 +13,13 @@ use exuvia_core::name::Place;
 use crate::error::{failed, is};
 use crate::fleet::group::{activities, delete_group, find, scale_to_nothing};
 use crate::fleet::{Remains, Trust};
+use crate::{Lazy, lazily};
 
-pub struct Builders(autoscaling::Client);
+pub struct Builders(Lazy<autoscaling::Client>);
 
 impl Builders {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(autoscaling::Client::new(config))
+        Self(lazily(config, autoscaling::Client::new))
     }
 
     /// Creates a builder's group, or adopts the one that an earlier try made.

@@ -19,10 +19,11 @@ use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::report;
 
 use crate::timestamp;
+use crate::{Lazy, lazily};
 
 pub struct Fleets {
-    groups: autoscaling::Client,
-    balancer: elb::Client,
+    groups: Lazy<autoscaling::Client>,
+    balancer: Lazy<elb::Client>,
 }
 
 /// What is left of a fleet that is being shed.
@@ -36,8 +37,8 @@ pub enum Remains {
 impl Fleets {
     pub fn new(config: &SdkConfig) -> Self {
         Self {
-            groups: autoscaling::Client::new(config),
-            balancer: elb::Client::new(config),
+            groups: lazily(config, autoscaling::Client::new),
+            balancer: lazily(config, elb::Client::new),
         }
     }
 

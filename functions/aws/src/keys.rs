@@ -8,12 +8,13 @@ use exuvia_core::error::StepError;
 use sha2::{Digest, Sha256};
 
 use crate::error::{failed, is};
+use crate::{Lazy, lazily};
 
-pub struct Keys(aws_sdk_kms::Client);
+pub struct Keys(Lazy<aws_sdk_kms::Client>);
 
 impl Keys {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(aws_sdk_kms::Client::new(config))
+        Self(lazily(config, aws_sdk_kms::Client::new))
     }
 
     /// Fails unless the key can decrypt now.
@@ -33,14 +34,14 @@ impl Keys {
 
 /// The pipeline's signing key: what it has signed was planned by it, and by nobody who can merely write to the ledger.
 pub struct SigningKey {
-    client: aws_sdk_kms::Client,
+    client: Lazy<aws_sdk_kms::Client>,
     arn: String,
 }
 
 impl SigningKey {
     pub fn new(config: &SdkConfig, arn: String) -> Self {
         Self {
-            client: aws_sdk_kms::Client::new(config),
+            client: lazily(config, aws_sdk_kms::Client::new),
             arn,
         }
     }

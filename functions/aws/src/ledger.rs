@@ -19,10 +19,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{failed, is, status};
 use crate::keys::SigningKey;
+use crate::{Lazy, lazily};
 
 #[derive(Clone)]
 pub struct Ledger {
-    pub(crate) client: aws_sdk_s3::Client,
+    pub(crate) client: Lazy<aws_sdk_s3::Client>,
     pub(crate) bucket: String,
 }
 
@@ -52,7 +53,7 @@ struct Stored {
 impl Ledger {
     pub fn new(config: &SdkConfig, bucket: String) -> Self {
         Self {
-            client: aws_sdk_s3::Client::new(config),
+            client: lazily(config, aws_sdk_s3::Client::new),
             bucket,
         }
     }

@@ -14,8 +14,9 @@ use exuvia_core::target::{Conditions, Front};
 use exuvia_core::traffic::{self, Weight};
 
 use crate::error::{failed, is};
+use crate::{Lazy, lazily};
 
-pub struct Listeners(elb::Client);
+pub struct Listeners(Lazy<elb::Client>);
 
 /// A place's rule as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Rule {
 
 impl Listeners {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(elb::Client::new(config))
+        Self(lazily(config, elb::Client::new))
     }
 
     /// The rule of a listener that forwards to fleets of this place.

@@ -21,8 +21,9 @@ use jiff::Timestamp;
 use crate::error::{failed, is};
 use crate::fleet::signed;
 use crate::timestamp;
+use crate::{Lazy, lazily};
 
-pub struct Metrics(cloudwatch::Client);
+pub struct Metrics(Lazy<cloudwatch::Client>);
 
 /// What an alarm of a step policy watches.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +53,10 @@ impl Metrics {
             .operation_attempt_timeout(Duration::from_secs(4))
             .operation_timeout(Duration::from_secs(8))
             .build();
-        let config = cloudwatch::config::Builder::from(config).timeout_config(patience);
-        Self(cloudwatch::Client::from_conf(config.build()))
+        Self(lazily(config, |config| {
+            let config = cloudwatch::config::Builder::from(config).timeout_config(patience);
+            cloudwatch::Client::from_conf(config.build())
+        }))
     }
 
     /// Those of these alarms that exist, of metrics and of other alarms.

@@ -6,16 +6,17 @@ use aws_config::SdkConfig;
 use exuvia_core::error::StepError;
 
 use crate::error::failed;
+use crate::{Lazy, lazily};
 
 pub struct Queue {
-    client: aws_sdk_sqs::Client,
+    client: Lazy<aws_sdk_sqs::Client>,
     url: String,
 }
 
 impl Queue {
     pub fn new(config: &SdkConfig, url: String) -> Self {
         Self {
-            client: aws_sdk_sqs::Client::new(config),
+            client: lazily(config, aws_sdk_sqs::Client::new),
             url,
         }
     }

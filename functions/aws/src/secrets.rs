@@ -5,12 +5,13 @@ use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use exuvia_core::error::StepError;
 
 use crate::error::failed;
+use crate::{Lazy, lazily};
 
-pub struct Secrets(aws_sdk_ssm::Client);
+pub struct Secrets(Lazy<aws_sdk_ssm::Client>);
 
 impl Secrets {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(aws_sdk_ssm::Client::new(config))
+        Self(lazily(config, aws_sdk_ssm::Client::new))
     }
 
     /// A `SecureString`'s text; `None` if there is no such parameter.

@@ -7,12 +7,13 @@ use exuvia_core::name::Place;
 use exuvia_core::target::{self, Target};
 
 use crate::error::failed;
+use crate::{Lazy, lazily};
 
-pub struct Targets(aws_sdk_ssm::Client);
+pub struct Targets(Lazy<aws_sdk_ssm::Client>);
 
 impl Targets {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(aws_sdk_ssm::Client::new(config))
+        Self(lazily(config, aws_sdk_ssm::Client::new))
     }
 
     pub async fn get(&self, place: &Place) -> Result<Target, StepError> {

@@ -6,16 +6,17 @@ use exuvia_core::announcement::Announcement;
 use exuvia_core::error::StepError;
 
 use crate::error::failed;
+use crate::{Lazy, lazily};
 
 pub struct Topic {
-    client: aws_sdk_sns::Client,
+    client: Lazy<aws_sdk_sns::Client>,
     arn: String,
 }
 
 impl Topic {
     pub fn new(config: &SdkConfig, arn: String) -> Self {
         Self {
-            client: aws_sdk_sns::Client::new(config),
+            client: lazily(config, aws_sdk_sns::Client::new),
             arn,
         }
     }

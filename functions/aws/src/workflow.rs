@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use crate::error::{failed, is};
 use crate::timestamp;
+use crate::{Lazy, lazily};
 
-pub struct Workflow(aws_sdk_sfn::Client);
+pub struct Workflow(Lazy<aws_sdk_sfn::Client>);
 
 /// Whether a start was the first of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Described {
 
 impl Workflow {
     pub fn new(config: &SdkConfig) -> Self {
-        Self(aws_sdk_sfn::Client::new(config))
+        Self(lazily(config, aws_sdk_sfn::Client::new))
     }
 
     pub async fn start(
