@@ -593,12 +593,13 @@ async fn invoke(
         }),
         () = tokio::time::sleep_until(limit) => Err(timed_out()),
     };
+    let took = began.elapsed();
     let mut state_of_world = world.state();
     state_of_world.under_way -= 1;
     state_of_world.seen.invocations.push(Invoked {
         visit,
         function: function.to_owned(),
-        took: began.elapsed(),
+        took,
         ended: world.elapsed(),
     });
     if let (Some(input), Ok(output)) = (recorded, &result) {
@@ -607,6 +608,7 @@ async fn invoke(
             input,
             exchanges: invocation.exchanges(),
             output: output.clone(),
+            took,
         });
     }
     drop(state_of_world);

@@ -1,6 +1,8 @@
 //! What a function was given, what it asked AWS and what it was answered, so that the program that Lambda runs can be
 //! given the same.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::calls::Call;
@@ -13,6 +15,8 @@ pub struct Recording {
     pub input: Value,
     pub exchanges: Vec<Exchange>,
     pub output: Value,
+    /// In virtual time, without its start.
+    pub took: Duration,
 }
 
 /// A request to AWS, and the answer.

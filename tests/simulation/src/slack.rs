@@ -266,13 +266,16 @@ pub async fn recording() -> Result<Recording> {
     let process = stage.process().await?;
     let input = event(&[notice("started", 1).to_string()], 1);
     let handle = |event| process.handler.handle(event);
+    let began = tokio::time::Instant::now();
     let output = function::invoke(handle, input.clone()).await?;
+    let took = began.elapsed();
     let exchanges = stage.account.account().exchanges.clone();
     Ok(Recording {
         function: "slack".to_owned(),
         input,
         exchanges,
         output,
+        took,
     })
 }
 
