@@ -1,5 +1,6 @@
 //! Registering and deregistering targets, and checking them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
@@ -13,14 +14,11 @@ use super::{
 impl Cloud {
     /// Lets targets follow what the listeners name, whatever the weight.
     pub(in super::super) fn settle_targets(&mut self) {
-        let used: std::collections::BTreeSet<String> = self
-            .rules
-            .values()
-            .flat_map(|rule| rule.action.target_groups().map(str::to_owned))
-            .collect();
+        let rules = self.rules.values();
+        let used: BTreeSet<&str> = rules.flat_map(|rule| rule.action.target_groups()).collect();
         let registered_at = self.now + self.settings.target_registration;
         for group in self.target_groups.values_mut() {
-            let used = used.contains(&group.arn);
+            let used = used.contains(group.arn.as_str());
             for target in group.targets.values_mut() {
                 target.set_used(used, registered_at);
             }

@@ -1,6 +1,8 @@
 //! Target groups attached to a group.
 //! <https://docs.aws.amazon.com/autoscaling/ec2/userguide/load-balancer-status.html>
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
@@ -39,19 +41,16 @@ impl Attachment {
 impl Cloud {
     pub(in super::super) fn settle_attachments(&mut self) {
         let now = self.now;
-        let names: Vec<String> = self.groups.keys().cloned().collect();
-        for name in names {
-            let in_service: Vec<String> = self
-                .instances
-                .values()
-                .filter(|instance| {
-                    instance.group == name && instance.lifecycle == Lifecycle::InService
-                })
-                .map(|instance| instance.id.clone())
-                .collect();
-            let Some(group) = self.groups.get_mut(&name) else {
-                continue;
-            };
+        let mut in_service: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for instance in self.instances.values() {
+            if instance.lifecycle == Lifecycle::InService {
+                let ids = in_service.entry(&instance.group).or_default();
+                ids.push(&instance.id);
+            }
+        }
+        for (name, group) in &mut self.groups {
+            let in_service = in_service.get(name.as_str());
+            let in_service = in_service.map_or(&[][..], Vec::as_slice);
             for (arn, attachment) in &mut group.attachments {
                 let Some(targets) = self.target_groups.get(arn) else {
                     continue;

@@ -281,27 +281,26 @@ impl Cloud {
     }
 
     fn finish_deletion(&mut self, name: &str) {
-        let empty = !self
-            .instances
-            .values()
-            .any(|instance| instance.group == name);
-        let gone_at = self.now + self.settings.group_deletion;
-        let Some(deletion) = self
-            .groups
-            .get_mut(name)
-            .and_then(|group| group.deletion.as_mut())
-        else {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Some(deletion) = group.deletion.as_mut() else {
             return;
         };
         match deletion.gone_at {
-            None if empty => deletion.gone_at = Some(gone_at),
+            None => {
+                let mut instances = self.instances.values();
+                if instances.all(|instance| instance.group != name) {
+                    deletion.gone_at = Some(self.now + self.settings.group_deletion);
+                }
+            }
             Some(at) if at <= self.now => {
                 let gone = self.groups.remove(name);
                 self.departed
                     .groups
                     .extend(gone.map(|group| (self.now, group)));
             }
-            _ => {}
+            Some(_) => {}
         }
     }
 }

@@ -42,19 +42,20 @@ impl Ailment {
 impl Cloud {
     /// Starts and drops suspicions, as what the health checks say changes.
     pub(in super::super) fn settle_suspicions(&mut self) {
-        let ids: Vec<String> = self.instances.keys().cloned().collect();
-        for id in ids {
-            let Some(instance) = self.instances.get(&id) else {
-                continue;
-            };
+        let instances = self.instances.values();
+        let changes = instances.filter_map(|instance| {
             let suspicion = match (self.diagnose(instance), &instance.suspicion) {
-                (None, _) => None,
-                (Some(ailment), Some(same)) if same.ailment == ailment => continue,
+                (None, None) => return None,
+                (None, Some(_)) => None,
+                (Some(ailment), Some(same)) if same.ailment == ailment => return None,
                 (Some(ailment), _) => Some(Suspicion {
                     ailment,
                     notice_at: self.notice_at(instance, ailment),
                 }),
             };
+            Some((instance.id.clone(), suspicion))
+        });
+        for (id, suspicion) in changes.collect::<Vec<_>>() {
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance.suspicion = suspicion;
             }
