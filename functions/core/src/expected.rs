@@ -18,8 +18,8 @@ const LOOKS_BESIDE: i64 = 4;
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
 
-/// The first pause where it has taken longer than it was expected to, in seconds.
-const LATE: i64 = 5;
+/// The shortest and the longest pause where it has taken longer than it was expected to, in seconds.
+const LATE: (i64, i64) = (5, 45);
 
 /// The longest pause of all, in seconds.
 pub const MOST: i64 = 55;
@@ -64,7 +64,7 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
 /// second or so in the time that the last ones took, and four times on either side of it; before that, after as long as it
 /// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice as long as it
-/// is late.
+/// is late, and at most a third of the time gone by: an app may have become much slower.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let Some(expected) = expected else {
         return if elapsed <= 0 {
@@ -93,7 +93,8 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     if elapsed <= to + beside {
         return pause(beside, LOOKS_BESIDE).clamp(1, SELDOM);
     }
-    (2 * (elapsed - to - beside)).clamp(LATE, MOST)
+    let late = elapsed - to - beside;
+    (2 * late).min(elapsed / 3).clamp(LATE.0, LATE.1)
 }
 
 /// The pause by which so many looks, and no more, are made in a time.

@@ -88,10 +88,10 @@ impl Seen {
     }
 }
 
-/// As many apps for each of these boots, all at once. Each has a version that boots at once, which another replaces.
+/// As many apps for each of these boots, all at once. Each has a version that boots as long, which another replaces: how long
+/// a boot takes is learnt from the last ones.
 pub(super) async fn measure(site: &Site, boots: &[u64], times: usize) -> Result<Vec<Overhead>> {
     let balancer = site.load_balancer(800).await?;
-    let first = image::of_app("v1", &[]).await?;
     let mut apps = Vec::new();
     for (number, boot) in boots
         .iter()
@@ -106,7 +106,8 @@ pub(super) async fn measure(site: &Site, boots: &[u64], times: usize) -> Result<
         apps.push((*boot, app.await?));
     }
     let mut firsts = Vec::new();
-    for (_, app) in &apps {
+    for (boot, app) in &apps {
+        let first = image::of_app("v1", &[format!("LOAD_START_AFTER={boot}")]).await?;
         firsts.push(site.upload(app, "v1", &first).await?);
     }
     for deploy in &firsts {
