@@ -171,6 +171,15 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_five_minute_boot_takes_at_most_thirty_looks(
+            boots in proptest::collection::vec(0u32..3_600, 0..6),
+            boot in 0i64..=300,
+        ) {
+            let looks = looks(boot, expected(&boots));
+            prop_assert!(looks.len() <= 30, "{looks:?}");
+        }
+
+        #[test]
         fn it_is_always_looked_again(
             boots in proptest::collection::vec(0u32..100_000, 0..6),
             elapsed in -5i64..100_000,
