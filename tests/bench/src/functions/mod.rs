@@ -51,10 +51,10 @@ pub struct Options {
     #[arg(long)]
     pub beside: Option<PathBuf>,
     /// Cold starts of each function at each size
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u16).range(1..))]
     pub starts: u16,
     /// Invocations after each start's first
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub warm: u16,
     /// How long what stands in for AWS takes for each answer
     #[arg(long, default_value_t = ANSWER_MILLIS)]
@@ -293,6 +293,17 @@ mod tests {
         let baseline = include_str!("../../baselines/Cargo.toml");
         assert!(product.iter().any(|line| line.starts_with("opt-level")));
         assert_eq!(settings(baseline, "[profile.product]"), product);
+        let script = "\nbuild = \"../../../../functions/link.rs\"\n";
+        assert!(include_str!("../../baselines/empty/Cargo.toml").contains(script));
+        for function in super::FUNCTIONS {
+            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions");
+            let manifest =
+                std::fs::read_to_string(format!("{root}/{function}/Cargo.toml")).unwrap();
+            assert!(
+                manifest.contains("\nbuild = \"../link.rs\"\n"),
+                "{function}"
+            );
+        }
     }
 
     #[test]
@@ -300,7 +311,9 @@ mod tests {
         let functions = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions"));
         let mut names: Vec<String> = functions
             .unwrap()
-            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .map(Result::unwrap)
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
             .filter(|name| name != "aws" && name != "core")
             .collect();
         names.sort();
