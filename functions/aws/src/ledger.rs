@@ -21,7 +21,6 @@ use crate::error::{failed, is, status};
 use crate::keys::SigningKey;
 use crate::{Lazy, lazily};
 
-#[derive(Clone)]
 pub struct Ledger {
     pub(crate) client: Lazy<aws_sdk_s3::Client>,
     pub(crate) bucket: String,

@@ -28,7 +28,7 @@ pub mod workflow;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -43,13 +43,13 @@ fn timestamp(date: &DateTime) -> Option<Timestamp> {
 }
 
 /// A service's client.
-type Lazy<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;
+type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
 
 /// A client that is made when it is first called: as it is made, each reads the table of AWS's partitions, which would be
 /// most of what a function does until it is there.
 fn lazily<C>(config: &SdkConfig, new: impl FnOnce(&SdkConfig) -> C + Send + 'static) -> Lazy<C> {
     let config = config.clone();
-    Arc::new(LazyLock::new(Box::new(move || new(&config))))
+    LazyLock::new(Box::new(move || new(&config)))
 }
 
 fn behavior() -> BehaviorVersion {
