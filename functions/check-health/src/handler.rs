@@ -18,9 +18,9 @@ use jiff::{SignedDuration, Timestamp};
 use judge::{Held, Judge};
 use tokio::time::{Instant, sleep_until};
 
-/// How long a step goes on looking where the next look is near: waiting here for 15 s costs what a transition does, and a look
-/// of its own takes three. After it the function's time-out (30 s) leaves a last look as long again.
-const LOOKING: Duration = Duration::from_secs(15);
+/// How long a step goes on looking where the next look is near: waiting here for so long costs less than the three transitions
+/// that a look of its own takes. After it the function's time-out (30 s) leaves ten seconds to a last look.
+const LOOKING: Duration = Duration::from_secs(20);
 
 pub struct Handler {
     ledger: Ledger,

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 const REMEMBERED: usize = 5;
 
 /// Looks in the time that the last boots took, unless that is wider than this many times [`SELDOM`].
-const LOOKS_WITHIN: i64 = 10;
+const LOOKS_WITHIN: i64 = 11;
 
-/// Looks on either side of it.
-const LOOKS_BESIDE: i64 = 4;
+/// Looks before it, and after it.
+const LOOKS_BESIDE: (i64, i64) = (3, 4);
 
 /// The longest pause at a time at which a fleet may well become healthy, in seconds.
 const SELDOM: i64 = 20;
@@ -61,9 +61,9 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 
 /// Seconds until the next look, `elapsed` after the launch.
 ///
-/// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else every
-/// second or so in the time that the last ones took, and four times on either side of it; before that, after as long as it
-/// has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice as long as it
+/// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else eleven times
+/// in the time that the last ones took, but not more than once a second, three times before it and four times after it; earlier,
+/// after as long as it has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice as long as it
 /// is late, and at most a third of the time gone by: an app may have become much slower.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let Some(expected) = expected else {
@@ -74,8 +74,8 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
         };
     };
     let beside = expected.beside();
-    // A second on either side: what was seen after 60 s may have been there after 59.
-    let (from, to) = (i64::from(expected.least) - 1, i64::from(expected.most) + 1);
+    // A little on either side: what was seen after 60 s may have been there after 59.
+    let (from, to) = (i64::from(expected.least) - 1, i64::from(expected.most) + 2);
     let until = from - beside - elapsed;
     if until > 0 {
         let seldom = elapsed.clamp(15, 45);
@@ -83,23 +83,26 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
         return if until <= seldom + 10 { until } else { seldom };
     }
     if elapsed < from {
-        return pause(beside, LOOKS_BESIDE)
-            .min(from - elapsed)
-            .clamp(1, SELDOM);
+        return of_looks(elapsed, from - beside, from, LOOKS_BESIDE.0);
     }
-    if elapsed <= to {
-        return pause(to - from, LOOKS_WITHIN).clamp(1, SELDOM);
+    if elapsed < to {
+        return of_looks(elapsed, from, to, LOOKS_WITHIN);
     }
-    if elapsed <= to + beside {
-        return pause(beside, LOOKS_BESIDE).clamp(1, SELDOM);
+    if elapsed < to + beside {
+        return of_looks(elapsed, to, to + beside, LOOKS_BESIDE.1);
     }
     let late = elapsed - to - beside;
     (2 * late).min(elapsed / 3).clamp(LATE.0, LATE.1)
 }
 
-/// The pause by which so many looks, and no more, are made in a time.
-fn pause(time: i64, looks: i64) -> i64 {
-    (time + looks - 1) / looks
+/// Seconds until the next of so many looks at even distances, the last of them at the end of the time.
+fn of_looks(elapsed: i64, from: i64, to: i64, looks: i64) -> i64 {
+    let time = to - from;
+    let passed = (elapsed - from) * looks / time;
+    let at = |number: i64| from + (number * time + looks - 1) / looks;
+    // More looks than seconds: several of them would be at the same one.
+    let next = (passed + 1..=looks).map(at).find(|at| *at > elapsed);
+    (next.unwrap_or(to) - elapsed).clamp(1, SELDOM)
 }
 
 #[cfg(test)]
@@ -137,10 +140,16 @@ mod tests {
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 226, 229, 232, 235, 238, 239, 240]
+            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
         );
-        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 56, 57, 58, 59, 60]);
+        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 57, 58, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);
+        assert_eq!(
+            looks(270, expected(&[262, 285])),
+            [
+                15, 30, 60, 105, 150, 195, 247, 252, 257, 261, 264, 266, 269, 271
+            ]
+        );
     }
 
     #[test]
