@@ -18,6 +18,9 @@ use crate::{Lazy, lazily};
 
 pub struct Listeners(Lazy<elb::Client>);
 
+/// A listener's rules as they were found.
+pub struct Rules(Vec<elb::types::Rule>);
+
 /// A place's rule as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -42,14 +45,11 @@ impl Listeners {
 
     /// The rule of a listener that forwards to fleets of this place.
     pub async fn find(&self, listener: &str, place: &Place) -> Result<Option<Rule>, StepError> {
-        Ok(self
-            .rules(listener)
-            .await?
-            .iter()
-            .find_map(|rule| read(rule, place)))
+        let Rules(rules) = self.rules(listener).await?;
+        Ok(rules.iter().find_map(|rule| read(rule, place)))
     }
 
-    async fn rules(&self, listener: &str) -> Result<Vec<elb::types::Rule>, StepError> {
+    pub async fn rules(&self, listener: &str) -> Result<Rules, StepError> {
         let mut pages = self
             .0
             .describe_rules()
@@ -62,11 +62,11 @@ impl Listeners {
             match rule {
                 Ok(rule) => rules.push(rule),
                 // No listener, no rule: what was behind it can still be put in order.
-                Err(error) if is(&error, "ListenerNotFound") => return Ok(Vec::new()),
+                Err(error) if is(&error, "ListenerNotFound") => return Ok(Rules(Vec::new())),
                 Err(error) => return Err(failed(format!("DescribeRules {listener}"), error)),
             }
         }
-        Ok(rules)
+        Ok(Rules(rules))
     }
 
     /// Names a new target group in the rule at weight 0, so that the load balancer checks its targets' health
@@ -80,11 +80,10 @@ impl Listeners {
         &self,
         place: &Place,
         front: &Front<'_>,
+        Rules(rules): Rules,
         live: Option<(ReleaseNumber, String)>,
-        release: ReleaseNumber,
-        target_group: String,
+        (release, target_group): (ReleaseNumber, String),
     ) -> Result<(), StepError> {
-        let rules = self.rules(front.listener_arn).await?;
         let found = rules.iter().find_map(|rule| read(rule, place));
         let ours = found.as_ref().map(|rule| rule.arn.as_str());
         let priority = front.priority.to_string();

@@ -56,18 +56,25 @@ impl Handler {
             live
         )?;
         let target = manifest.target;
+        // What is begun at the same time goes to its end, even if one fails: nothing is still on its way when Roll Back begins.
         let admitted = async {
             let Some(front) = target.front() else {
                 return Ok(None);
             };
-            let created = self
-                .fleets
-                .create_target_group(place, release, &front, target.timeouts.drain_seconds)
-                .await?;
+            let (created, rules) = tokio::join!(
+                self.fleets.create_target_group(place, release, &front),
+                self.listeners.rules(front.listener_arn)
+            );
+            let (created, rules) = (created?, rules?);
             // Before the first instance is there: a target group that no rule names is never health-checked.
-            self.listeners
-                .admit(place, &front, live, release, created.clone())
-                .await?;
+            let (admitted, drains) = tokio::join!(
+                self.listeners
+                    .admit(place, &front, rules, live, (release, created.clone())),
+                self.fleets
+                    .set_drain(&created, target.timeouts.drain_seconds)
+            );
+            admitted?;
+            drains?;
             Ok::<_, StepError>(Some(created))
         };
         let holding = async {
@@ -77,7 +84,6 @@ impl Handler {
                 self.hold_live(&context).await
             }
         };
-        // Both to their ends, even if one fails: nothing is still on its way when Roll Back begins.
         let (admitted, holding) = tokio::join!(admitted, holding);
         let (target_group, ()) = (admitted?, holding?);
         self.fleets

@@ -17,7 +17,7 @@ use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::removal::{self, Removed};
 use exuvia_core::retain::Retained;
 use exuvia_core::step::{Deploy, PlanInput, PlanOutput, PlanStatus, Replaces};
-use exuvia_core::target::Target;
+use exuvia_core::target::{Front, Target};
 use exuvia_core::{capacity, traffic};
 
 pub struct Handler {
@@ -197,10 +197,20 @@ impl Handler {
                 None => Ok(None),
             }
         };
-        let (newest, committed_manifest) = tokio::try_join!(
+        // Nearly always the rule is where the target has it.
+        let asked = deploy.target.as_ref().and_then(Target::front);
+        let rule_asked = async {
+            match asked {
+                Some(front) => self.listeners.find(front.listener_arn, place).await,
+                None => Ok(None),
+            }
+        };
+        let (newest, committed_manifest, rule_asked) = tokio::join!(
             self.ledger.releases_after(place, before),
-            committed_manifest
-        )?;
+            committed_manifest,
+            rule_asked
+        );
+        let (newest, committed_manifest) = (newest?, committed_manifest?);
         let known = match (&committed_manifest, &deploy.target, newest.last()) {
             (Some(manifest), ..) => Some(manifest.target.clone()),
             (None, Some(target), _) => Some(target.clone()),
@@ -213,11 +223,13 @@ impl Handler {
             check_kind(place, &manifest.target, target)?;
         }
         let front = known.as_ref().and_then(Target::front);
+        let is_there =
+            |front: &Front| asked.is_some_and(|asked| asked.listener_arn == front.listener_arn);
         let rule = match front {
+            Some(front) if is_there(&front) => rule_asked?,
             Some(front) => self.listeners.find(front.listener_arn, place).await?,
             None => None,
         };
-        let asked = deploy.target.as_ref().and_then(Target::front);
         if let (Some(rule), Some(front), Some(asked)) = (&rule, front, asked)
             && asked.listener_arn != front.listener_arn
         {

@@ -76,10 +76,11 @@ impl Handler {
             deploy.removal = true;
             return Ok(deploy);
         }
-        let (target, key, config) = tokio::join!(
+        let (target, key, config, found) = tokio::join!(
             self.target(&request),
             self.keys.check_enabled(&self.key_arn),
-            self.newest_config(&place, &request.source)
+            self.newest_config(&place, &request.source),
+            self.artifact(&place, &request.source)
         );
         let target = target?;
         let architecture = target.architecture;
@@ -87,30 +88,15 @@ impl Handler {
         deploy.retain_minutes = target.retain_minutes;
         deploy.target = Some(target);
         key?;
-        match request.source {
-            Source::Artifact {
-                key,
-                version,
-                version_id,
-            } => {
-                let found = self.artifacts.find(&key, version_id.as_deref()).await?;
-                let object = found.ok_or_else(|| {
-                    StepError::ArtifactNotFound(match &version_id {
-                        Some(version_id) => format!("{key} with version id {version_id}"),
-                        None => key.clone(),
-                    })
-                })?;
-                if deploy.automatic {
-                    deploy.since = object.uploaded_at;
-                }
-                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
-                deploy.by = object.by;
-                deploy.version = Some(version);
+        if let Some(object) = found? {
+            deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
+            if deploy.automatic {
+                deploy.since = object.uploaded_at;
             }
-            Source::Version(version) => {
-                let object = self.newest(&place, &version).await?;
-                deploy.artifact = Some(self.artifacts.inspect(&object, architecture).await?);
-                deploy.by = object.by;
+            deploy.by = object.by;
+        }
+        match request.source {
+            Source::Artifact { version, .. } | Source::Version(version) => {
                 deploy.version = Some(version);
             }
             Source::Release(release) => {
@@ -175,6 +161,26 @@ impl Handler {
             self.artifacts.check_present(config).await?;
         }
         Ok(manifest)
+    }
+
+    /// The image that is asked for; `None` for what is deployed with the image of a release.
+    async fn artifact(&self, place: &Place, source: &Source) -> Result<Option<Object>, StepError> {
+        match source {
+            Source::Artifact {
+                key, version_id, ..
+            } => {
+                let found = self.artifacts.find(key, version_id.as_deref()).await?;
+                let missing = || {
+                    StepError::ArtifactNotFound(match version_id {
+                        Some(version_id) => format!("{key} with version id {version_id}"),
+                        None => key.clone(),
+                    })
+                };
+                Ok(Some(found.ok_or_else(missing)?))
+            }
+            Source::Version(version) => Ok(Some(self.newest(place, version).await?)),
+            _ => Ok(None),
+        }
     }
 
     /// The newest object of a version, whichever of the endings it was uploaded with.

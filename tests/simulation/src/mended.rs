@@ -73,7 +73,7 @@ pub const MENDED: [(&str, &str); 31] = [
     ),
     (
         "the answer to CreateRule is lost, and the rule that it made is taken for another's",
-        "first seed=30135 lose@d1/Launch#1.7",
+        "first seed=30135 lose@d1/Launch#1.6",
     ),
     (
         "of two uploads of one second the older goes first",
@@ -85,7 +85,7 @@ pub const MENDED: [(&str, &str); 31] = [
     ),
     (
         "Launch fails when only the target group is there, and that is not listed yet",
-        "replace seed=1 lag:45s@d1/Plan#1 deny@d1/Launch#1.8",
+        "replace seed=1 lag:45s@d1/Plan#1 deny@d1/Launch#1.7",
     ),
     (
         "a recovery is stopped, and so is the one after it",

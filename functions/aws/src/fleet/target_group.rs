@@ -89,7 +89,6 @@ impl Fleets {
         place: &Place,
         release: ReleaseNumber,
         front: &Front<'_>,
-        drain_seconds: u32,
     ) -> Result<String, StepError> {
         let name = FleetName::new(place, release).to_string();
         let check = front.health_check;
@@ -134,18 +133,23 @@ impl Fleets {
         // AWS answers a create of the same name and settings with the group that exists: whose is it?
         self.check_target_group_is_ours(place, release, &name, &arn)
             .await?;
+        Ok(arn)
+    }
+
+    /// Has a target group's targets drain for so long.
+    pub async fn set_drain(&self, arn: &str, drain_seconds: u32) -> Result<(), StepError> {
         let delay = elb::types::TargetGroupAttribute::builder()
             .key("deregistration_delay.timeout_seconds")
             .value(drain_seconds.to_string())
             .build();
         self.balancer
             .modify_target_group_attributes()
-            .target_group_arn(&arn)
+            .target_group_arn(arn)
             .attributes(delay)
             .send()
             .await
-            .map_err(|error| failed(format!("ModifyTargetGroupAttributes {name}"), error))?;
-        Ok(arn)
+            .map(drop)
+            .map_err(|error| failed(format!("ModifyTargetGroupAttributes {arn}"), error))
     }
 
     pub(super) async fn check_target_group_is_ours(
