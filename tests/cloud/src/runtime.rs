@@ -163,7 +163,7 @@ impl Runtime {
             return wire::refusal(service, &error);
         }
         let answer = if wire::only_looks(body) {
-            wire::answer(state.cloud.at(now), service, body)
+            wire::answer(state.cloud.look_at(now), service, body)
         } else {
             match state.change(now, subnets, service, body) {
                 Ok(answer) => answer,
@@ -185,7 +185,7 @@ impl Runtime {
         }
         let asked = {
             let mut state = self.0.state.lock().await;
-            authority::asked(service, body, state.cloud.at(self.0.clock.now()))
+            authority::asked(service, body, state.cloud.look_at(self.0.clock.now()))
         };
         self.0.authority.authorize(access_key, &asked).await
     }
@@ -206,7 +206,7 @@ impl Runtime {
     /// The model's summary, with where each instance's log is.
     pub async fn summary(&self) -> Value {
         let mut state = self.0.state.lock().await;
-        let mut summary = state.cloud.at(self.0.clock.now()).summary();
+        let mut summary = state.cloud.look_at(self.0.clock.now()).summary();
         let groups = summary["groups"].as_array_mut().into_iter().flatten();
         for instance in
             groups.flat_map(|group| group["instances"].as_array_mut().into_iter().flatten())

@@ -157,11 +157,8 @@ fn group_that_serves(estate: &Estate, call: &Call) -> Option<String> {
             .committed_group()
             .filter(|group| *group == call.about);
     }
-    let rules = estate.cloud.survey().rules;
-    let mut weights = rules.into_iter().flat_map(|rule| rule.weights);
-    weights
-        .find(|(name, weight)| *name == call.about && *weight > 0)
-        .map(|(name, _)| name)
+    let mut served = estate.cloud.served();
+    served.find(|name| *name == call.about).map(str::to_owned)
 }
 
 /// The group that a call changes and its desired capacity, if a rule names it: it gets requests, or will.
@@ -169,10 +166,8 @@ fn group_that_a_rule_names(estate: &Estate, call: &Call) -> Option<(String, i32)
     if call.service != "autoscaling" || !is_change(call) {
         return None;
     }
-    let survey = estate.cloud.survey();
-    let mut weights = survey.rules.iter().flat_map(|rule| &rule.weights);
     let is_named = match estate.worker {
-        None => weights.any(|(name, _)| *name == call.about),
+        None => estate.cloud.routed().any(|(name, _)| name == call.about),
         Some(Order::Overlap) => estate.committed_group().as_ref() == Some(&call.about),
         // It is to be ended first.
         Some(Order::StopFirst) => false,
@@ -180,11 +175,8 @@ fn group_that_a_rule_names(estate: &Estate, call: &Call) -> Option<(String, i32)
     if !is_named {
         return None;
     }
-    let group = survey
-        .groups
-        .iter()
-        .find(|group| group.name == call.about)?;
-    Some((group.name.clone(), group.desired))
+    let desired = estate.cloud.desired(&call.about)?;
+    Some((call.about.clone(), desired))
 }
 
 /// Whether a scheduled action of the group's target wants one of these capacities, and not none.

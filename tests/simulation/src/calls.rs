@@ -132,7 +132,12 @@ impl State {
             "states" => self.answer_for_states(call, request),
             other => match wire::Service::from_scope(other) {
                 Some(service) => {
-                    let cloud = self.estate.cloud.at(now);
+                    let cloud = &mut self.estate.cloud;
+                    let cloud = if wire::only_looks(&call.form) {
+                        cloud.look_at(now)
+                    } else {
+                        cloud.at(now)
+                    };
                     let answer = wire::answer(cloud, service, &call.form);
                     response(answer.status, "text/xml", answer.body)
                 }

@@ -13,8 +13,9 @@ use crate::world::Estate;
 pub struct Measure {
     pub pace: Pace,
     pub throttle: Throttle,
-    /// Whether milestones are noted: it takes a look at everything in every moment.
-    pub notes_milestones: bool,
+    /// Whether milestones are noted, and what users get is watched: it takes a look at everything in every moment, and is for
+    /// one app.
+    pub is_watched: bool,
 }
 
 /// How long things take that are random where faults are looked for.

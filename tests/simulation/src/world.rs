@@ -401,13 +401,10 @@ impl State {
                 break;
             }
         }
-        if self
-            .estate
-            .measure
-            .as_ref()
-            .is_some_and(|one| one.notes_milestones)
-        {
-            self.seen.milestones.look(&self.estate);
+        match &self.estate.measure {
+            Some(measure) if measure.is_watched => self.seen.milestones.look(&self.estate),
+            Some(_) => return,
+            None => {}
         }
         if let Some(what) = self.watch.look(&self.estate) {
             self.tell(elapsed, || format!("!! {what}"));

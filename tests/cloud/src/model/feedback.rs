@@ -7,6 +7,7 @@ use super::{CheckOutcome, Cloud};
 impl Cloud {
     /// An instance runs and will be reached at `address`.
     pub fn instance_started(&mut self, id: &str, address: SocketAddr) {
+        self.is_settled = false;
         if let Some(instance) = self.instances.get_mut(id) {
             instance.started(address, self.now);
         }
@@ -14,6 +15,7 @@ impl Cloud {
 
     /// An instance could not be launched. `reason` becomes part of the scaling activity's message.
     pub fn launch_failed(&mut self, id: &str, reason: &str) {
+        self.is_settled = false;
         self.abandon_launch(
             id,
             &format!("{reason} Launching EC2 instance failed."),
@@ -23,6 +25,7 @@ impl Cloud {
 
     /// An instance ended that nobody asked to.
     pub fn instance_died(&mut self, id: &str) {
+        self.is_settled = false;
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
@@ -44,7 +47,8 @@ impl Cloud {
         };
         let now = self.now;
         if let Some(group) = self.target_groups.get_mut(&arn) {
-            group.checked(&key, check, outcome, now);
+            let has_changed = group.checked(&key, check, outcome, now);
+            self.is_settled &= !has_changed;
         }
     }
 }

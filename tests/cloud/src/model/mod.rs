@@ -57,6 +57,11 @@ pub struct Cloud {
     /// Health checks that the world has not answered yet.
     checks: BTreeMap<u64, (String, TargetKey)>,
     effects: Vec<Effect>,
+    /// Whether nothing was changed since everything was settled.
+    is_settled: bool,
+    /// When something happens by itself next, `Timestamp::MAX` if nothing does; `None` where something has been changed or has
+    /// happened since that was known.
+    due: Option<Timestamp>,
 }
 
 /// Each with the moment at which it went.
@@ -91,22 +96,33 @@ impl Cloud {
             departed: Departed::default(),
             checks: BTreeMap::new(),
             effects: Vec::new(),
+            is_settled: false,
+            due: None,
         }
     }
 
-    /// Moves to `now`, doing what falls due until then. A `now` before the last one counts as the last one.
+    /// Moves to `now`, doing what falls due until then. A `now` before the last one counts as the last one. After it something may
+    /// be changed, and after none of the others that move it.
     pub fn at(&mut self, now: Timestamp) -> &mut Self {
+        self.look_at(now);
+        self.is_settled = false;
+        self
+    }
+
+    /// As [`Cloud::at`], for one who only looks and changes nothing: so the next who comes need not settle everything again.
+    pub fn look_at(&mut self, now: Timestamp) -> &mut Self {
         loop {
             self.settle();
-            match self.next_due().filter(|due| *due <= now) {
-                Some(due) => {
-                    self.now = self.now.max(due);
-                    self.step_groups();
-                    self.step_instances();
-                    self.step_targets();
-                }
-                None => break,
+            let due = self.next_due().unwrap_or(Timestamp::MAX);
+            self.due = Some(due);
+            if due > now {
+                break;
             }
+            self.now = self.now.max(due);
+            self.due = None;
+            self.step_groups();
+            self.step_instances();
+            self.step_targets();
         }
         self.now = self.now.max(now);
         self
@@ -114,12 +130,15 @@ impl Cloud {
 
     /// Moves to `now` and takes the effects that have piled up.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
-        self.at(now);
+        self.look_at(now);
         std::mem::take(&mut self.effects)
     }
 
     /// When something happens by itself next. Good until the next call of anything but this.
     pub fn next_due(&self) -> Option<Timestamp> {
+        if let Some(due) = self.due.filter(|_| self.is_settled) {
+            return Some(due).filter(|due| *due < Timestamp::MAX);
+        }
         let groups = self.groups.values().filter_map(Group::due);
         let instances = self.instances.values().filter_map(Instance::due);
         let targets = self.target_groups.values().filter_map(TargetGroup::due);
@@ -181,6 +200,11 @@ impl Cloud {
 
     /// What follows from everything else at this moment, without waiting: which targets are used, and who is ill.
     fn settle(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        self.is_settled = true;
+        self.due = None;
         self.settle_targets();
         self.settle_attachments();
         self.settle_suspicions();

@@ -50,13 +50,13 @@ pub struct RuleState {
 
 impl Cloud {
     pub fn survey(&self) -> Survey {
+        let mut instances: BTreeMap<&str, Vec<(String, &'static str)>> = BTreeMap::new();
+        for instance in self.instances.values() {
+            let of_group = instances.entry(&instance.group).or_default();
+            of_group.push((instance.id.clone(), instance.lifecycle.name()));
+        }
         let groups = self.groups.values().map(|group| GroupState {
-            instances: self
-                .instances
-                .values()
-                .filter(|instance| instance.group == group.name)
-                .map(|instance| (instance.id.clone(), instance.lifecycle.name()))
-                .collect(),
+            instances: instances.remove(group.name.as_str()).unwrap_or_default(),
             ..group.state()
         });
         let target_groups = self.target_groups.values().map(|group| TargetGroupState {
@@ -110,23 +110,36 @@ impl Cloud {
         Some((group.arn.clone(), group.state().tags))
     }
 
+    /// How many instances a group is to have.
+    pub fn desired(&self, group: &str) -> Option<i32> {
+        Some(self.groups.get(group)?.desired)
+    }
+
+    /// The names of the target groups that forward rules name, with their weights.
+    pub fn routed(&self) -> impl Iterator<Item = (&str, u16)> {
+        let routed = self.routed_groups();
+        routed.map(|(group, weight)| (group.name.as_str(), weight))
+    }
+
     /// The names of the target groups that a forward rule sends requests to.
     pub fn served(&self) -> impl Iterator<Item = &str> {
-        self.served_groups().map(|group| group.name.as_str())
+        let serving = self.routed().filter(|(_, weight)| *weight > 0);
+        serving.map(|(name, _)| name)
     }
 
     /// How the targets stand that requests reach by a forward rule: their ids, and whether each is healthy. What
     /// [`Self::survey`] tells of this, without its allocations: to be asked at every moment.
     pub fn served_by(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.served_groups()
-            .flat_map(|group| &group.targets)
+        let serving = self.routed_groups().filter(|(_, weight)| *weight > 0);
+        serving
+            .flat_map(|(group, _)| &group.targets)
             .map(|(key, target)| {
                 let healthy = target.is_healthy() && !self.is_dead(&key.id);
                 (key.id.as_str(), healthy)
             })
     }
 
-    fn served_groups(&self) -> impl Iterator<Item = &TargetGroup> {
+    fn routed_groups(&self) -> impl Iterator<Item = (&TargetGroup, u16)> {
         self.rules
             .values()
             .filter_map(|rule| match &rule.action {
@@ -134,7 +147,6 @@ impl Cloud {
                 Action::Fixed { .. } => None,
             })
             .flatten()
-            .filter(|group| group.weight > 0)
-            .filter_map(|group| self.target_groups.get(&group.arn))
+            .filter_map(|group| Some((self.target_groups.get(&group.arn)?, group.weight)))
     }
 }

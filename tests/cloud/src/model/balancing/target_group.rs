@@ -71,13 +71,14 @@ impl TargetGroup {
         self.of(id).any(Target::is_registered)
     }
 
+    /// Whether the target is in another state now.
     pub(in super::super) fn checked(
         &mut self,
         key: &TargetKey,
         check: u64,
         outcome: &CheckOutcome,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let (healthy, unhealthy) = (self.check.healthy_threshold, self.check.unhealthy_threshold);
         // A target starts slowly only beside one that does not.
         let others = self.targets.iter().filter(|(other, _)| *other != key);
@@ -90,13 +91,15 @@ impl TargetGroup {
             .get_mut(key)
             .filter(|target| target.check == Some(check))
         else {
-            return;
+            return false;
         };
-        let before = target.state == State::Healthy;
+        let before = target.state.clone();
         target.checked(outcome, healthy, unhealthy);
-        if slowly && !before && target.state == State::Healthy {
+        let has_changed = target.state != before;
+        if slowly && has_changed && target.state == State::Healthy {
             target.slow_start = Some(SlowStart::new(now, duration));
         }
+        has_changed
     }
 }
 

@@ -28,13 +28,16 @@ impl Cloud {
     pub(in super::super) fn step_targets(&mut self) {
         let now = self.now;
         for group in self.target_groups.values_mut() {
+            let before = group.targets.len();
             group.targets.retain(
                 |_, target| !matches!(target.state, State::Draining { until } if until <= now),
             );
+            self.is_settled &= group.targets.len() == before;
             for target in group.targets.values_mut() {
                 if matches!(target.state, State::Registering { until } if until <= now) {
                     target.state = State::Initial;
                     target.next_check = Some(now);
+                    self.is_settled = false;
                 }
                 target.slow_start = target.slow_start.take().and_then(|slow| slow.at(now));
             }
@@ -76,7 +79,8 @@ impl Cloud {
         }
         target.check = Some(id);
         let Some(address) = address else {
-            group.checked(key, id, &CheckOutcome::Failed, now);
+            let has_changed = group.checked(key, id, &CheckOutcome::Failed, now);
+            self.is_settled &= !has_changed;
             return;
         };
         self.checks.insert(id, (arn.to_owned(), key.clone()));

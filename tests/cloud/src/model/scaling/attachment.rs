@@ -34,7 +34,15 @@ impl Attachment {
     }
 
     pub(super) fn is_leaving(&self) -> bool {
-        matches!(self, Self::Removing { .. })
+        self.gone_at().is_some()
+    }
+
+    /// Of one that is leaving, when it is gone.
+    pub(super) fn gone_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Removing { until } => Some(*until),
+            _ => None,
+        }
     }
 }
 
@@ -64,9 +72,9 @@ impl Cloud {
                     *attachment = Attachment::Added;
                 }
             }
-            group.attachments.retain(|_, attachment| {
-                !matches!(attachment, Attachment::Removing { until } if *until <= now)
-            });
+            group
+                .attachments
+                .retain(|_, attachment| attachment.gone_at().is_none_or(|at| at > now));
         }
     }
 

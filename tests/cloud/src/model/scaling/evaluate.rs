@@ -12,7 +12,13 @@ use super::{
 
 impl Cloud {
     pub(in super::super) fn step_groups(&mut self) {
-        let names: Vec<String> = self.groups.keys().cloned().collect();
+        let now = self.now;
+        // One that is being deleted is gone when its last instance is.
+        let groups = self.groups.iter().filter(|(_, group)| {
+            group.deletion.is_some() || group.due().is_some_and(|at| at <= now)
+        });
+        let names: Vec<String> = groups.map(|(name, _)| name.clone()).collect();
+        self.is_settled &= names.is_empty();
         for name in names {
             self.run_schedules(&name);
             let Some(group) = self.groups.get_mut(&name) else {

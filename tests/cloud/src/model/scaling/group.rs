@@ -91,10 +91,12 @@ impl Group {
     pub(in super::super) fn due(&self) -> Option<Timestamp> {
         let gone = self.deletion.as_ref().and_then(|deletion| deletion.gone_at);
         let schedules = self.schedules.values().filter_map(|schedule| schedule.next);
+        let detached = self.attachments.values().filter_map(Attachment::gone_at);
         [self.evaluate_at, gone]
             .into_iter()
             .flatten()
             .chain(schedules)
+            .chain(detached)
             .min()
     }
 

@@ -68,11 +68,11 @@ impl Cloud {
     /// then the attachment is not `InService`, and nothing is replaced.
     /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/load-balancer-status.html>
     fn diagnose(&self, instance: &Instance) -> Option<Ailment> {
+        if instance.lifecycle != Lifecycle::InService || instance.ailment.is_some() {
+            return None;
+        }
         let group = self.groups.get(&instance.group)?;
-        let watched = instance.lifecycle == Lifecycle::InService
-            && instance.ailment.is_none()
-            && !group.suspended.contains_key(&Process::HealthCheck);
-        if !watched {
+        if group.suspended.contains_key(&Process::HealthCheck) {
             return None;
         }
         if instance.dead {

@@ -101,7 +101,11 @@ impl Instance {
 
 impl Cloud {
     pub(in super::super) fn step_instances(&mut self) {
-        let ids: Vec<String> = self.instances.keys().cloned().collect();
+        let now = self.now;
+        let due = |instance: &Instance| instance.due().is_some_and(|at| at <= now);
+        let instances = self.instances.iter().filter(|(_, instance)| due(instance));
+        let ids: Vec<String> = instances.map(|(id, _)| id.clone()).collect();
+        self.is_settled &= ids.is_empty();
         for id in ids {
             self.step_instance(&id);
         }

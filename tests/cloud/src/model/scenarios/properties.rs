@@ -103,7 +103,7 @@ fn play(steps: &[Step]) -> World {
             have <= 12,
             "{have} instances are more than the largest group and its rebalancing"
         );
-        world.cloud.advance(world.now);
+        world.cloud.at(world.now);
         assert!(
             world.cloud.next_due().is_none_or(|due| due > world.now),
             "what is due has been done"

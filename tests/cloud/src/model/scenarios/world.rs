@@ -206,6 +206,8 @@ impl World {
         }
         self.now = end;
         self.act();
+        // What a test asks for next may change it.
+        self.cloud.at(end);
     }
 
     /// Does what is to be done at this moment, until nothing is.
