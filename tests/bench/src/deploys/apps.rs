@@ -112,7 +112,7 @@ fn estate(app: &App, places: &[String]) -> anyhow::Result<Estate> {
     estate.measure = Some(Measure {
         pace: PACE,
         throttle: Throttle::default(),
-        notes_milestones: false,
+        is_watched: false,
     });
     lab::boot(&mut estate, app.boot, JITTER, 1);
     let pattern = estate.services.ssm.get(&format!("/exuvia/{PLACE}"));

@@ -30,7 +30,7 @@ pub fn measure(lab: &Lab, instances: &[u32]) -> anyhow::Result<Vec<Grown>> {
         };
         let mut estate = lab::estate(&app, 1)?;
         if let Some(measure) = &mut estate.measure {
-            measure.notes_milestones = false;
+            measure.is_watched = false;
         }
         // All boot alike, so that nothing but their number differs.
         if let Some(boots) = &mut estate.machines.boots {

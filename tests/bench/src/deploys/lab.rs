@@ -167,7 +167,7 @@ pub fn estate(app: &App, seed: u64) -> anyhow::Result<Estate> {
     estate.measure = Some(Measure {
         pace: PACE,
         throttle: Throttle::default(),
-        notes_milestones: true,
+        is_watched: true,
     });
     boot(&mut estate, app.boot, JITTER, seed);
     retarget(&mut estate, PLACE, |target| app.put_into(target))?;

@@ -110,7 +110,9 @@ fn overhead(found: &[Booting]) -> String {
              (`tests/bench/src/deploys/peers.rs`): from all instances healthy to all traffic moved, where a hold is not the \
              instances' time but the deployer's, and how often they ask. A poll is a round of the state machine; near the time at \
              which it expects the fleet to be healthy, Check Health looks several times in one, so the calls to \
-             DescribeTargetHealth are told as well. Odin's long first wait is why it polls less where boots are short.\n\n";
+             DescribeTargetHealth are told as well. Odin first looks 90 s after a launch: that is why it polls less where boots \
+             are short, and why it does not know before that one has failed. The looks here after 15, 30 and 60 s are for that \
+             alone.\n\n";
     let rows = found.iter().map(|booting| {
         let seconds = |value: fn((f64, f64, f64)) -> f64| {
             told(of(&booting.deploys, |one| value(beside(one))))
@@ -265,12 +267,16 @@ fn grown(found: &Found) -> String {
     text
 }
 
+fn counted(apps: usize) -> String {
+    format!("{apps} app{}", if apps == 1 { "" } else { "s" })
+}
+
 fn at_once(found: &Found) -> String {
     let mut text = "## Many deploys at once\n\n".to_owned();
     let goals = found.limited.iter().map(|apps| {
         let what = format!(
-            "{} apps in the same moment, with AWS's limits",
-            apps.deploys
+            "{} in the same moment, with AWS's limits",
+            counted(apps.deploys)
         );
         let measured = format!("{} succeed", apps.succeeded);
         let met = apps.succeeded == apps.deploys && apps.in_order;
@@ -339,10 +345,7 @@ fn at_once(found: &Found) -> String {
         row.push(quota.source.to_owned());
         row
     });
-    let apps = found
-        .unlimited
-        .iter()
-        .map(|apps| format!("{} apps", apps.deploys));
+    let apps = found.unlimited.iter().map(|apps| counted(apps.deploys));
     let apps: Vec<String> = apps.collect();
     let mut head = vec!["", "AWS takes"];
     head.extend(apps.iter().map(String::as_str));

@@ -105,10 +105,16 @@ pub(super) async fn measure(site: &Site, boots: &[u64], times: usize) -> Result<
         });
         apps.push((*boot, app.await?));
     }
+    let mut images = BTreeMap::new();
+    for boot in boots {
+        let starts_after = [format!("LOAD_START_AFTER={boot}")];
+        let first = image::of_app("v1", &starts_after).await?;
+        let second = image::of_app("v2", &starts_after).await?;
+        images.insert(*boot, (first, second));
+    }
     let mut firsts = Vec::new();
     for (boot, app) in &apps {
-        let first = image::of_app("v1", &[format!("LOAD_START_AFTER={boot}")]).await?;
-        firsts.push(site.upload(app, "v1", &first).await?);
+        firsts.push(site.upload(app, "v1", &images[boot].0).await?);
     }
     for deploy in &firsts {
         site.succeeds(deploy).await?;
@@ -120,10 +126,9 @@ pub(super) async fn measure(site: &Site, boots: &[u64], times: usize) -> Result<
         let mut asking = JoinSet::new();
         let mut deploys: Vec<(u64, App, Timestamp, Deploy)> = Vec::new();
         for (boot, app) in &apps {
-            let second = image::of_app("v2", &[format!("LOAD_START_AFTER={boot}")]).await?;
             asking.spawn(ask(app.clone(), stopped.clone()));
             let began = Timestamp::now();
-            let deploy = site.upload(app, "v2", &second).await?;
+            let deploy = site.upload(app, "v2", &images[boot].1).await?;
             deploys.push((*boot, app.clone(), began, deploy));
         }
         for (_, _, _, deploy) in &deploys {
