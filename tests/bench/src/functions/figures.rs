@@ -7,6 +7,8 @@ use crate::spread::Spread;
 pub(super) type Time = fn(&Start) -> Option<f64>;
 
 pub(super) const INIT: Time = |start| Some(start.init);
+/// Of the processor, until it is there.
+pub(super) const INIT_PROCESSOR: Time = |start| Some(start.init_cpu);
 pub(super) const FIRST_CALL: Time = |start| start.first_call;
 /// From the process's start until its first call has got to AWS.
 pub(super) const UNTIL_FIRST_CALL: Time = |start| Some(start.init + start.first_call?);

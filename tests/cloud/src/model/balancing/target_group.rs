@@ -67,6 +67,11 @@ impl TargetGroup {
         self.of(id).any(|target| target.state == State::Healthy)
     }
 
+    pub(in super::super) fn has_unhealthy(&self) -> bool {
+        let mut targets = self.targets.values();
+        targets.any(|target| matches!(target.state, State::Unhealthy(_)))
+    }
+
     pub(in super::super) fn has_registered(&self, id: &str) -> bool {
         self.of(id).any(Target::is_registered)
     }

@@ -33,6 +33,11 @@ impl Attachment {
         }
     }
 
+    /// For the first of its instances to pass its health check.
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Adding | Self::Added)
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         self.gone_at().is_some()
     }
@@ -49,9 +54,14 @@ impl Attachment {
 impl Cloud {
     pub(in super::super) fn settle_attachments(&mut self) {
         let now = self.now;
+        let mut attachments = self
+            .groups
+            .values()
+            .flat_map(|group| group.attachments.values());
+        let are_some_waiting = attachments.any(Attachment::is_waiting);
         let mut in_service: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for instance in self.instances.values() {
-            if instance.lifecycle == Lifecycle::InService {
+            if are_some_waiting && instance.lifecycle == Lifecycle::InService {
                 let ids = in_service.entry(&instance.group).or_default();
                 ids.push(&instance.id);
             }
@@ -59,12 +69,12 @@ impl Cloud {
         for (name, group) in &mut self.groups {
             let in_service = in_service.get(name.as_str());
             let in_service = in_service.map_or(&[][..], Vec::as_slice);
-            for (arn, attachment) in &mut group.attachments {
+            let waiting = group.attachments.iter_mut();
+            for (arn, attachment) in waiting.filter(|(_, attachment)| attachment.is_waiting()) {
                 let Some(targets) = self.target_groups.get(arn) else {
                     continue;
                 };
-                let waiting = matches!(attachment, Attachment::Adding | Attachment::Added);
-                if waiting && in_service.iter().any(|id| targets.has_healthy(id)) {
+                if in_service.iter().any(|id| targets.has_healthy(id)) {
                     *attachment = Attachment::InService;
                 } else if *attachment == Attachment::Adding
                     && in_service.iter().all(|id| targets.has_registered(id))

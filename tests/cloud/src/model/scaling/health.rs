@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    super::{Cloud, spoken},
+    super::{Cloud, balancing::TargetGroup, spoken},
     attachment::Attachment,
     instance::{Instance, Lifecycle},
     process::Process,
@@ -42,7 +42,11 @@ impl Ailment {
 impl Cloud {
     /// Starts and drops suspicions, as what the health checks say changes.
     pub(in super::super) fn settle_suspicions(&mut self) {
-        let instances = self.instances.values();
+        let are_some_unhealthy = self.target_groups.values().any(TargetGroup::has_unhealthy);
+        let concerned = |instance: &&Instance| {
+            are_some_unhealthy || instance.dead || instance.suspicion.is_some()
+        };
+        let instances = self.instances.values().filter(concerned);
         let changes = instances.filter_map(|instance| {
             let suspicion = match (self.diagnose(instance), &instance.suspicion) {
                 (None, None) => return None,
