@@ -19,6 +19,7 @@ use exuvia_core::name::{Place, ReleaseNumber};
 use exuvia_core::notice::{self, Kind};
 use exuvia_core::removal::{self, Progress, Removed};
 use exuvia_core::retain::Kept;
+use exuvia_core::scaling::Size;
 use exuvia_core::step::{
     Context, LockToken, OldFleets, RemoveInput, RollBackInput, ShiftTrafficInput,
     ShiftTrafficOutput,
@@ -208,7 +209,16 @@ impl Handler {
                 .equip(place, *release, &manifest.target, &self.metrics)
                 .await?;
             let since = self.held_since(context, &manifest).await?;
-            self.catch_up(&manifest, since, context.now).await?;
+            let mut missed = size_missed(&manifest, since, context.now);
+            if let Some(size) = missed.as_mut().filter(|_| context.returns) {
+                // What came due before the return has made the live fleet as large as it is, or somebody has since.
+                let during = size_missed(&manifest, context.execution.start_time, context.now);
+                size.desired = match during.and_then(|size| size.desired) {
+                    Some(desired) => Some(desired),
+                    None => self.fleets.desired(place, context.live).await?,
+                };
+            }
+            self.catch_up(place, *release, missed).await?;
             let promise = Live {
                 release: *release,
                 version: manifest.version.clone(),
@@ -241,16 +251,14 @@ impl Handler {
     /// Gives a fleet the size that it would have, had its scheduled actions not been held since then.
     async fn catch_up(
         &self,
-        manifest: &Manifest,
-        since: Timestamp,
-        now: Timestamp,
+        place: &Place,
+        release: ReleaseNumber,
+        missed: Option<Size>,
     ) -> Result<(), StepError> {
-        let target = &manifest.target;
-        if let Some(size) = target.scaling.missed(target.capacity, since, now) {
-            let place = manifest.place();
-            self.fleets.resize(&place, manifest.release, size).await?;
+        match missed {
+            Some(size) => self.fleets.resize(place, release, size).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn promise(
@@ -385,7 +393,8 @@ impl Handler {
                 } else {
                     planned.created_at
                 };
-                self.catch_up(&kept, since, given_up.now).await?;
+                let missed = size_missed(&kept, since, given_up.now);
+                self.catch_up(place, keeper, missed).await?;
             }
             if committed != Some(keeper) {
                 let promise = Live {
@@ -517,6 +526,12 @@ fn ending(
     } else {
         notice::ending(&given_up.why, subject, live)
     }
+}
+
+/// What a release's scheduled actions have made of its size since then.
+fn size_missed(manifest: &Manifest, since: Timestamp, now: Timestamp) -> Option<Size> {
+    let target = &manifest.target;
+    target.scaling.missed(target.capacity, since, now)
 }
 
 /// How long the releases until now took to be healthy.

@@ -2,7 +2,7 @@
 //! comes back.
 
 /// What went wrong, and the schedule that shows it, made as small as it gets.
-pub const MENDED: [(&str, &str); 31] = [
+pub const MENDED: [(&str, &str); 32] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
         "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
@@ -126,5 +126,9 @@ pub const MENDED: [(&str, &str); 31] = [
     (
         "a worker's fleet that is being deleted already cannot be ended, and the recovery calls for a person",
         "singleton-replaces seed=1 stop@d1/Check_Health#1 redrive:d1@r1/Roll_Back#1",
+    ),
+    (
+        "a return takes the live fleet's last scheduled action for missed, and makes the fleet smaller than the live one has become since",
+        "returned-to-in-the-morning seed=1 scale:+1@d2/Announce_Healthy#1",
     ),
 ];
