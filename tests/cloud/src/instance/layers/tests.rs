@@ -154,7 +154,7 @@ impl Drop for Case {
 #[test]
 fn layers_lie_over_one_another() {
     let case = Case::new(
-        "over",
+        "lie-over",
         &[
             &[
                 ("bin/", DIR, "", 0o755),
