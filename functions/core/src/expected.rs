@@ -63,8 +63,8 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else eleven times
 /// in the time that the last ones took, but not more than once a second, three times before it and four times after it; earlier,
-/// after as long as it has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice as long as it
-/// is late, and at most a third of the time gone by: an app may have become much slower.
+/// after as long as it has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice
+/// as long as it is late, and at most a third of the time gone by: an app may have become much slower.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let Some(expected) = expected else {
         return if elapsed <= 0 {
