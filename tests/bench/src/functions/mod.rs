@@ -39,6 +39,10 @@ const MEMORY_MB: [u64; 3] = [128, 256, 512];
 /// its share of the processor is its own again.
 const ANSWER_MILLIS: u64 = 10;
 
+/// Before each start, so that all are alike: a processor that was idle starts the same program more slowly, and functions that
+/// wait for AWS leave it idle, as one that does nothing does not.
+const PAUSE: Duration = Duration::from_millis(50);
+
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
     /// What `cargo xtask package` made for this processor
@@ -179,6 +183,7 @@ async fn in_turns(
                     variables: &variables,
                 };
                 let warm = usize::from(options.warm);
+                tokio::time::sleep(PAUSE).await;
                 let start = process::cold_start(&program, &endpoint, allowance, warm).await?;
                 if subject.kind == Kind::Function {
                     made.insert(subject.name.clone(), plain.making(start.calls)?);

@@ -6,7 +6,7 @@ use super::figures::{
     FIRST, FIRST_CALL, INIT, INIT_PROCESSOR, OVERHEAD, PROCESSOR, Time, UNTIL_FIRST_CALL, WARM,
     kib_in_mb, megabytes,
 };
-use super::{AtSize, FUNCTIONS, Found, Kind, goals, plot};
+use super::{AtSize, FUNCTIONS, Found, Kind, PAUSE, goals, plot};
 use crate::page::{GOALS, Section, table};
 use crate::spread::Spread;
 
@@ -57,8 +57,9 @@ fn setting(found: &Found) -> String {
          [1,769 MB, others in proportion](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html), here in \
          periods of 20 ms. Each of the {} is given an invocation that was recorded in a simulated deploy. AWS is HTTPS on this \
          computer, a connection for each service, and gives the recorded answers {} ms after each call, which count neither for \
-         the first call nor besides the calls. {starts} starts each at each memory size, all in turns. Lambda's own part of a \
-         cold start (a machine, the zip) is not in it, nor the network.\n\n\
+         the first call nor besides the calls. {starts} starts each at each memory size, all in turns and each {} ms after the \
+         last: a processor that was idle is slower at first. Lambda's own part of a cold start (a machine, the zip) is not in \
+         it, nor the network.\n\n\
          Beside them: *empty*, a function on the same runtime, built alike, that does nothing; and *default SDK*, which \
          follows the SDK's guide: default features, default settings, optimised for speed. It gets an object and describes \
          groups ([`tests/bench/baselines`](../tests/bench/baselines)).\n\n\
@@ -72,6 +73,7 @@ fn setting(found: &Found) -> String {
         found.processor,
         FUNCTIONS.len(),
         found.answer_millis,
+        PAUSE.as_millis(),
     )
 }
 
