@@ -29,7 +29,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 What a role or a policy does not allow is refused (AUTH=true); authority.py has what that needs besides.
 
 Lambda starts an environment for each event that comes while the others are busy. On one computer a hundred of them at once
-are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free.
+are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free. Those of
+Check Health do not, which stays asleep in most of its time, but start in turn.
 
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
@@ -41,7 +42,6 @@ Every name that is replaced is checked first: another release of ministack fails
 deploy that behaves strangely.
 """
 
-import collections
 import importlib.metadata
 import inspect
 import json
@@ -55,6 +55,8 @@ from datetime import datetime, timezone
 VERSION = "1.5.33"
 # So many events of one function are handled at once; that mostly is waiting for the other services of this process.
 AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
+# Of an account: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+CONCURRENCY = 1000
 
 
 def main():
@@ -69,6 +71,7 @@ def main():
     # Read when the module is loaded, in seconds of real time.
     os.environ["LAMBDA_ASYNC_RETRY_BASE_SECONDS"] = str(60 / speed)
     os.environ["LAMBDA_ASYNC_RETRY_MAX_SECONDS"] = str(300 / speed)
+    os.environ["LAMBDA_ACCOUNT_CONCURRENCY"] = str(CONCURRENCY)
 
     import authority
     from ministack.core import iam_actions, iam_evaluator, lambda_runtime
@@ -83,6 +86,7 @@ def main():
     watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
     queue_functions(lambda_svc)
+    start_in_turn(lambda_runtime.ProvidedWorker)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
     authority.complete_requests(iam_actions)
@@ -210,8 +214,14 @@ def queue_functions(lambda_svc):
     code = getattr(inner, "__code__", None)
     if code is None or "_acquire_execution_slot" not in code.co_names:
         sys.exit(f"ministack {VERSION} is not as expected: lambda_svc._execute_function takes no slot")
+
+    class Places(dict):
+        def __missing__(self, name):
+            at_once = CONCURRENCY if name.endswith("-check-health") else AT_ONCE
+            return self.setdefault(name, threading.BoundedSemaphore(at_once))
+
     # By function: notify waits for its topic's subscribers, of which one is a function, which waits for none.
-    places = collections.defaultdict(lambda: threading.BoundedSemaphore(AT_ONCE))
+    places = Places()
     # ministack calls this from itself as well.
     current = threading.local()
 
@@ -227,6 +237,16 @@ def queue_functions(lambda_svc):
                 current.has_place = False
 
     lambda_svc._execute_function = execute_function
+
+
+def start_in_turn(worker):
+    inner, turn = worker._spawn, threading.BoundedSemaphore(AT_ONCE)
+
+    def spawn(self, *arguments, **options):
+        with turn:
+            inner(self, *arguments, **options)
+
+    worker._spawn = spawn
 
 
 def name_versions(s3, eventbridge):

@@ -22,7 +22,7 @@ const BEHIND_ONE: usize = 50;
 const GROUPS: usize = 500;
 /// Uploads under way at once.
 const HANDS: usize = 16;
-const PATIENCE: Duration = Duration::from_mins(15);
+const PATIENCE: Duration = Duration::from_mins(45);
 
 /// So many first releases at once, of one instance each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
