@@ -303,7 +303,8 @@ fn overhead(all: &[Overhead]) -> String {
         "### What a deploy takes besides its instances\n\nFrom the upload until the first moment from which every answer was the \
          new version's, as a client saw it, without the instances' own time: from the group's creation until all targets \
          were healthy, and for as long again as the health check's threshold asks. All of these deploys went on at once, with \
-         two instances each; seconds, medians.\n\n\
+         two instances each, beside those of the requests above. Each replaced the app's first release, so that of its boots \
+         one was known; in virtual time there were three, and a long boot is seen sooner then. Seconds, medians.\n\n\
          | the app listens after | deploys | upload to all traffic | the instances' own | overhead | at most | of it before the \
          group is there | of it after the proof |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
