@@ -19,7 +19,7 @@ use super::counted::Counted;
 use super::lab::{self, App, JITTER, Lab, PACE};
 use super::quotas::QUOTAS;
 
-/// How many apps are deployed in the same moment. A hundred take three minutes to simulate, and each more takes longer.
+/// How many apps are deployed in the same moment. A hundred take a minute to simulate, five hundred half an hour.
 pub const APPS: [usize; 3] = [1, 10, 100];
 
 /// Uploads of one app in the same moment.

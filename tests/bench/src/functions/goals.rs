@@ -1,5 +1,7 @@
 //! How good the functions are to be, and how good each is.
 
+use std::fmt::Write as _;
+
 use super::figures::{FIRST_CALL, INIT, kib_in_mb, megabytes};
 use super::{Found, Kind, Measured};
 use crate::page;
@@ -78,22 +80,28 @@ impl Goal {
         (!figures.is_empty()).then_some(met)
     }
 
-    /// By the function that is furthest from it.
+    /// By the function that is furthest from it, and at the other sizes by the one that is furthest there.
     fn judge(&self, found: &Found) -> Vec<String> {
         let functions: Vec<&Measured> = found.of(Kind::Function).collect();
-        let all = functions.iter().flat_map(|function| {
+        let mut all: Vec<(f64, u64, &String)> = Vec::new();
+        for function in &functions {
             let figures = self.figures(found, function).into_iter();
-            figures.map(|(size, figure)| (figure, size, &function.name))
-        });
-        let Some((worst, size, name)) = all.max_by(|one, other| one.0.total_cmp(&other.0)) else {
+            all.extend(figures.map(|(size, figure)| (figure, size, &function.name)));
+        }
+        all.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let Some((worst, size, name)) = all.first().copied() else {
             let untold = [self.what, self.wanted, "not measured", "-"];
             return untold.map(ToOwned::to_owned).to_vec();
         };
-        let at = if self.is_constant {
-            String::new()
-        } else {
-            format!(" at {size} MB")
-        };
+        let mut at = String::new();
+        if !self.is_constant {
+            let _ = write!(at, " at {size} MB");
+            for other in found.sizes().into_iter().filter(|other| *other != size) {
+                if let Some((worst, ..)) = all.iter().find(|one| one.1 == other) {
+                    let _ = write!(at, "; {worst:.2} at {other} MB");
+                }
+            }
+        }
         let meet = functions
             .iter()
             .filter(|function| self.is_met_by(found, function) == Some(true));

@@ -108,8 +108,8 @@ fn init_processor(found: &Found) -> String {
     let times: Vec<String> = times.collect();
     format!(
         "\nOf the processor they take, until they are there, as much as *empty* {}. With 128 MB there is 1.4 ms of it in a \
-         period, so that whoever needs a little more may have to wait for the next one, 20 ms: there the clock says less than \
-         this.\n",
+         period, and *empty* alone takes a little more: whoever does may have to wait for the next one, up to 20 ms, so that \
+         there the clock tells by chance the same or five times as much. This does not.\n",
         times.join(", ")
     )
 }
