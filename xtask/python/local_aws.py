@@ -29,8 +29,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 What a role or a policy does not allow is refused (AUTH=true); authority.py has what that needs besides.
 
 Lambda starts an environment for each event that comes while the others are busy. On one computer a hundred of them at once
-are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free. Those of
-Check Health do not, which stays asleep in most of its time, but start in turn.
+are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free, and few
+processes start at once. Only those of Check Health do not wait, as it is asleep for most of its time until the next look.
 
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.

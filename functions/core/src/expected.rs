@@ -80,8 +80,8 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     if until > 0 {
         let seldom = elapsed.clamp(15, 45);
         // Not just before it: that look would see nothing that the next does not.
-        let whole = until <= (2 * seldom).min(MOST);
-        return if whole { until } else { seldom };
+        let is_near = until <= (2 * seldom).min(MOST);
+        return if is_near { until } else { seldom };
     }
     if elapsed < from {
         return of_looks(elapsed, from - beside, from, LOOKS_BESIDE.0);

@@ -83,23 +83,25 @@ impl Goal {
     /// By the function that is furthest from it, and at the other sizes by the one that is furthest there.
     fn judge(&self, found: &Found) -> Vec<String> {
         let functions: Vec<&Measured> = found.of(Kind::Function).collect();
-        let mut all: Vec<(f64, u64, &String)> = Vec::new();
-        for function in &functions {
-            let figures = self.figures(found, function).into_iter();
-            all.extend(figures.map(|(size, figure)| (figure, size, &function.name)));
-        }
+        let worst_at = |size: u64| {
+            let figures = functions.iter().filter_map(|function| {
+                let mut figures = self.figures(found, function).into_iter();
+                let (_, figure) = figures.find(|one| one.0 == size)?;
+                Some((figure, size, &function.name))
+            });
+            figures.max_by(|one, other| one.0.total_cmp(&other.0))
+        };
+        let mut all: Vec<_> = found.sizes().into_iter().filter_map(worst_at).collect();
         all.sort_by(|one, other| other.0.total_cmp(&one.0));
-        let Some((worst, size, name)) = all.first().copied() else {
+        let Some(((worst, size, name), others)) = all.split_first() else {
             let untold = [self.what, self.wanted, "not measured", "-"];
             return untold.map(ToOwned::to_owned).to_vec();
         };
         let mut at = String::new();
         if !self.is_constant {
             let _ = write!(at, " at {size} MB");
-            for other in found.sizes().into_iter().filter(|other| *other != size) {
-                if let Some((worst, ..)) = all.iter().find(|one| one.1 == other) {
-                    let _ = write!(at, "; {worst:.2} at {other} MB");
-                }
+            for (worst, size, _) in others {
+                let _ = write!(at, "; {worst:.2} at {size} MB");
             }
         }
         let meet = functions

@@ -109,7 +109,7 @@ fn init_processor(found: &Found) -> String {
     format!(
         "\nOf the processor they take, until they are there, as much as *empty* {}. With 128 MB there is 1.4 ms of it in a \
          period, and *empty* alone takes a little more: whoever does may have to wait for the next one, up to 20 ms, so that \
-         there the clock tells by chance the same or five times as much. This does not.\n",
+         there the clock tells much by chance, and this does not.\n",
         times.join(", ")
     )
 }
