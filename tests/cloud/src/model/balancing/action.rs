@@ -193,10 +193,13 @@ impl Cloud {
             ));
         }
         let most = self.settings.quotas.target_groups_per_load_balancer;
-        let others = self.target_groups.keys().filter(|other| {
-            *other != arn && self.load_balancer_of(other).as_deref() == Some(load_balancer)
+        let rules = self.rules.values().filter(|rule| {
+            let listener = self.listeners.get(&rule.listener);
+            listener.is_some_and(|listener| listener.load_balancer == load_balancer)
         });
-        if others.count() >= most {
+        let named = rules.flat_map(|rule| rule.action.target_groups());
+        let others: BTreeSet<&str> = named.filter(|other| *other != arn).collect();
+        if others.len() >= most {
             return Err(Error::new(
                 "TooManyUniqueTargetGroupsPerLoadBalancer",
                 format!("A load balancer may have at most {most} target groups"),

@@ -67,9 +67,12 @@ impl TargetGroup {
         self.of(id).any(|target| target.state == State::Healthy)
     }
 
-    pub(in super::super) fn has_unhealthy(&self) -> bool {
-        let mut targets = self.targets.values();
-        targets.any(|target| matches!(target.state, State::Unhealthy(_)))
+    /// The ids of the targets that are unhealthy.
+    pub(in super::super) fn unhealthy(&self) -> impl Iterator<Item = &str> {
+        let targets = self.targets.iter();
+        targets
+            .filter(|(_, target)| matches!(target.state, State::Unhealthy(_)))
+            .map(|(key, _)| key.id.as_str())
     }
 
     pub(in super::super) fn has_registered(&self, id: &str) -> bool {

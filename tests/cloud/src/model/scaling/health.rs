@@ -1,7 +1,7 @@
 //! How a group notices that an instance is ill, and replaces it.
 //! <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html>
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -42,9 +42,12 @@ impl Ailment {
 impl Cloud {
     /// Starts and drops suspicions, as what the health checks say changes.
     pub(in super::super) fn settle_suspicions(&mut self) {
-        let are_some_unhealthy = self.target_groups.values().any(TargetGroup::has_unhealthy);
+        let groups = self.target_groups.values();
+        let unhealthy: BTreeSet<&str> = groups.flat_map(TargetGroup::unhealthy).collect();
         let concerned = |instance: &&Instance| {
-            are_some_unhealthy || instance.dead || instance.suspicion.is_some()
+            instance.dead
+                || instance.suspicion.is_some()
+                || unhealthy.contains(instance.id.as_str())
         };
         let instances = self.instances.values().filter(concerned);
         let changes = instances.filter_map(|instance| {
