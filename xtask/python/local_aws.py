@@ -31,6 +31,7 @@ What a role or a policy does not allow is refused (AUTH=true); authority.py has 
 Lambda starts an environment for each event that comes while the others are busy. On one computer a hundred of them at once
 are a hundred processes that all start slowly, and are late for their time-outs: here events wait for one that is free, and few
 processes start at once. Only those of Check Health do not wait, as it is asleep for most of its time until the next look.
+A task that has waited too long is refused, as Lambda does where an account has too many events at once, and is tried again.
 
 A function whose process exits fails with Runtime.ExitError. ministack says so only of one that was killed while it
 handled an event, and of one that was killed as it started it says Runtime.Unknown, which nobody would try again.
@@ -55,6 +56,8 @@ from datetime import datetime, timezone
 VERSION = "1.5.33"
 # So many events of one function are handled at once; that mostly is waiting for the other services of this process.
 AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
+# Seconds that a task's event waits for its turn: with those that a function may take it stays within its state's time-out.
+PATIENCE = 25
 # Of an account: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 CONCURRENCY = 1000
 
@@ -85,7 +88,7 @@ def main():
     evaluate_in_any_time(stepfunctions)
     watch_on_cloud_time(cloudwatch, seconds)
     retry_events(eventbridge, lambda_svc)
-    queue_functions(lambda_svc)
+    queue_functions(lambda_svc, stepfunctions)
     start_in_turn(lambda_runtime.ProvidedWorker)
     name_versions(s3, eventbridge)
     name_exits(lambda_runtime.ProvidedWorker)
@@ -209,11 +212,14 @@ def retry_events(eventbridge, lambda_svc):
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
 
 
-def queue_functions(lambda_svc):
+def queue_functions(lambda_svc, stepfunctions):
     inner = getattr(lambda_svc, "_execute_function", None)
     code = getattr(inner, "__code__", None)
     if code is None or "_acquire_execution_slot" not in code.co_names:
         sys.exit(f"ministack {VERSION} is not as expected: lambda_svc._execute_function takes no slot")
+    call = stepfunctions._call_lambda
+    if "_execute_function_with_config_scope" not in call.__code__.co_names or "errorType" not in call.__code__.co_consts:
+        sys.exit(f"ministack {VERSION} is not as expected: stepfunctions._call_lambda does not tell a function's errorType")
 
     class Places(dict):
         def __missing__(self, name):
@@ -229,14 +235,26 @@ def queue_functions(lambda_svc):
         if getattr(current, "has_place", False):
             return inner(function, event)
         name = (function.get("config") or function).get("FunctionName")
-        with places[name]:
-            current.has_place = True
-            try:
-                return inner(function, event)
-            finally:
-                current.has_place = False
+        if not places[name].acquire(timeout=PATIENCE if getattr(current, "is_task", False) else None):
+            refusal = lambda_svc._throttle_response("ConcurrentInvocationLimitExceeded", f"Rate Exceeded: {name}")
+            refusal["body"]["errorType"] = "Lambda.TooManyRequestsException"
+            return refusal
+        current.has_place = True
+        try:
+            return inner(function, event)
+        finally:
+            current.has_place = False
+            places[name].release()
+
+    def call_lambda(*arguments):
+        current.is_task = True
+        try:
+            return call(*arguments)
+        finally:
+            current.is_task = False
 
     lambda_svc._execute_function = execute_function
+    stepfunctions._call_lambda = call_lambda
 
 
 def start_in_turn(worker):
