@@ -56,38 +56,42 @@ impl Fleets {
         for group in groups {
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if let Some(fleet) = FleetName::of_name(place, name) {
-                let deleting = group.status().is_some();
-                let desired = (!deleting).then(|| hold::desired(&group));
-                standing.insert(fleet.release(), desired);
+                standing.insert(fleet.release(), self::standing(&group));
             }
         }
         Ok(standing)
     }
 
-    /// All of a fleet that a verdict needs, but the boot reports.
+    /// All of a fleet that a verdict needs, but the boot reports; and by the same request what [`Self::desired`] says of the
+    /// live one.
     pub async fn observe(
         &self,
         place: &Place,
         release: ReleaseNumber,
-    ) -> Result<Observation, StepError> {
+        live: Option<ReleaseNumber>,
+    ) -> Result<(Observation, Option<u32>), StepError> {
         let name = FleetName::new(place, release).to_string();
-        let group = async {
-            let group = group::find(&self.groups, &name).await?;
+        let live = live.map(|live| FleetName::new(place, live).to_string());
+        let names = [name.clone()].into_iter().chain(live.clone()).collect();
+        let groups = async {
+            let groups = group::find_all(&self.groups, names).await?;
             let mut targets = Vec::new();
-            for arn in group
-                .iter()
+            for arn in named(&groups, &name)
+                .into_iter()
                 .flat_map(autoscaling::types::AutoScalingGroup::target_group_arns)
             {
                 targets.extend(self.target_health(arn).await?);
             }
-            Ok((group, targets))
+            Ok((groups, targets))
         };
         let activities = group::activities(&self.groups, &name);
-        let ((group, targets), activities) = tokio::try_join!(group, activities)?;
-        let Some(group) = group else {
-            return Ok(Observation::default());
+        let ((groups, targets), activities) = tokio::try_join!(groups, activities)?;
+        let live = live.as_deref().and_then(|live| named(&groups, live));
+        let desired = live.and_then(standing);
+        let Some(group) = named(&groups, &name) else {
+            return Ok((Observation::default(), desired));
         };
-        Ok(Observation {
+        let seen = Observation {
             is_worker: false,
             targets,
             activities,
@@ -108,7 +112,8 @@ impl Fleets {
                     })
                     .collect(),
             }),
-        })
+        };
+        Ok((seen, desired))
     }
 
     /// What there is to tell of a release's instances; of a fleet that is gone, what Auto Scaling has kept of it.
@@ -140,7 +145,7 @@ impl Fleets {
             if group.status().is_some() {
                 return Ok(Remains::Something(format!("group {name} is being deleted")));
             }
-            self.check_group_is_ours(place, release, &name).await?;
+            group::check_is_ours(group, place, release, &name)?;
             let sizes = (group.min_size(), group.max_size(), group.desired_capacity());
             if sizes != (Some(0), Some(0), Some(0)) {
                 group::scale_to_nothing(&self.groups, &name.to_string()).await?;
@@ -158,6 +163,19 @@ impl Fleets {
         }
         self.delete_target_group(&name.to_string()).await
     }
+}
+
+fn named<'a>(
+    groups: &'a [autoscaling::types::AutoScalingGroup],
+    name: &str,
+) -> Option<&'a autoscaling::types::AutoScalingGroup> {
+    let mut groups = groups.iter();
+    groups.find(|group| group.auto_scaling_group_name() == Some(name))
+}
+
+/// How many instances a group is to have, unless it is being deleted.
+fn standing(group: &autoscaling::types::AutoScalingGroup) -> Option<u32> {
+    group.status().is_none().then(|| hold::desired(group))
 }
 
 fn count(value: Option<i32>) -> u32 {

@@ -12,15 +12,18 @@ use exuvia_core::error::StepError;
 use exuvia_core::expected::Expected;
 use exuvia_core::health::{self, Observation, Status};
 use exuvia_core::lock::yields_to;
+use exuvia_core::name::ReleaseNumber;
 use exuvia_core::step::{CheckHealthInput, CheckHealthOutput, CheckStatus, Context};
 use exuvia_core::{capacity, traffic};
 use jiff::{SignedDuration, Timestamp};
 use judge::{Held, Judge};
 use tokio::time::{Instant, sleep_until};
 
-/// How long a step goes on looking where the next look is near: waiting here for so long costs less than the three transitions
-/// that a look of its own takes. After it the function's time-out (30 s) leaves ten seconds to a last look.
-const LOOKING: Duration = Duration::from_secs(20);
+/// A pause that is waited out here: longer ones cost more than the three transitions that a look of its own takes.
+const PAUSE: Duration = Duration::from_secs(20);
+
+/// How long a step goes on looking. After it the function's time-out (60 s) leaves fifteen seconds to a last look.
+const LOOKING: Duration = Duration::from_secs(45);
 
 pub struct Handler {
     ledger: Ledger,
@@ -34,7 +37,6 @@ pub struct Handler {
 struct SoFar {
     launched_at: Timestamp,
     looked_at: Option<Timestamp>,
-    healthy: u32,
     healthy_since: Option<Timestamp>,
 }
 
@@ -54,14 +56,12 @@ impl Handler {
                 context,
                 launched_at,
                 looked_at,
-                healthy,
                 healthy_since,
                 expected,
             } => {
                 let so_far = SoFar {
                     launched_at,
                     looked_at,
-                    healthy: healthy.unwrap_or(0),
                     healthy_since,
                 };
                 Box::pin(self.look_on(context, so_far, expected)).await
@@ -79,7 +79,7 @@ impl Handler {
         }
     }
 
-    /// Looks, and again for as long as the next look is near and there is nothing new to tell.
+    /// Looks, and again for as long as the next look is near and nothing is decided.
     async fn look_on(
         &self,
         mut context: Context,
@@ -91,18 +91,16 @@ impl Handler {
             let passed = began.elapsed();
             context.now = first + SignedDuration::try_from(passed).unwrap_or_default();
             let mut seen = Box::pin(self.boot(&context, so_far, expected)).await?;
-            let next = passed + Duration::from_secs(seen.wait_seconds.into());
-            let are_some = seen.healthy > 0 && seen.healthy < seen.wanted;
-            let is_news = seen.grown || are_some && so_far.healthy == 0;
-            if seen.status != CheckStatus::Pending || is_news || next > LOOKING {
+            let pause = Duration::from_secs(seen.wait_seconds.into());
+            let is_near = pause <= PAUSE && passed + pause <= LOOKING;
+            if seen.status != CheckStatus::Pending || seen.grown || !is_near {
                 // It is waited from the step's beginning on.
                 seen.wait_seconds += u32::try_from(passed.as_secs()).unwrap_or(0);
                 return Ok(seen);
             }
-            sleep_until(began + next).await;
+            sleep_until(began + passed + pause).await;
             so_far = SoFar {
                 looked_at: Some(context.now),
-                healthy: seen.healthy,
                 healthy_since: seen.healthy_since,
                 ..so_far
             };
@@ -116,12 +114,11 @@ impl Handler {
         expected: Option<Expected>,
     ) -> Result<CheckHealthOutput, StepError> {
         let Context { place, release, .. } = context;
-        let (waiting, manifest, seen, live_desired) = tokio::join!(
+        let (waiting, manifest, seen) = tokio::join!(
             self.ledger
                 .waiting(place, &context.execution, &self.workflow),
             self.ledger.manifest(place, *release),
-            self.observe(context),
-            self.fleets.desired(place, context.live)
+            self.observe(context, context.live)
         );
         let waiting = waiting?;
         let newer = yields_to(
@@ -141,7 +138,7 @@ impl Handler {
                 waiting: Vec::new(),
             });
         }
-        let (target, mut seen, live_desired) = (manifest?.target, seen?, live_desired?);
+        let (target, (mut seen, live_desired)) = (manifest?.target, seen?);
         seen.is_worker = target.is_worker();
         let expected = expected.filter(|_| !context.returns);
         let mut follows = false;
@@ -191,9 +188,9 @@ impl Handler {
         (shifted_at, traffic_since): (Timestamp, Timestamp),
         proved: u32,
     ) -> Result<CheckHealthOutput, StepError> {
-        let (manifest, mut seen) = tokio::try_join!(
+        let (manifest, (mut seen, _)) = tokio::try_join!(
             self.ledger.manifest(&context.place, context.release),
-            self.observe(context)
+            self.observe(context, None)
         )?;
         let target = manifest.target;
         seen.is_worker = target.is_worker();
@@ -240,16 +237,20 @@ impl Handler {
         })
     }
 
-    async fn observe(&self, context: &Context) -> Result<Observation, StepError> {
-        let (mut seen, reports) = tokio::try_join!(
-            self.fleets.observe(&context.place, context.release),
-            self.ledger.boot_reports(&context.place, context.release)
+    async fn observe(
+        &self,
+        context: &Context,
+        live: Option<ReleaseNumber>,
+    ) -> Result<(Observation, Option<u32>), StepError> {
+        let Context { place, release, .. } = context;
+        let ((mut seen, live_desired), reports) = tokio::try_join!(
+            self.fleets.observe(place, *release, live),
+            self.ledger.boot_reports(place, *release)
         )?;
         seen.reports = reports;
-        Ok(if context.returns {
-            seen.without_past()
-        } else {
-            seen
-        })
+        if context.returns {
+            seen = seen.without_past();
+        }
+        Ok((seen, live_desired))
     }
 }

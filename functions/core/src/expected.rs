@@ -21,8 +21,9 @@ const SELDOM: i64 = 20;
 /// The shortest and the longest pause where it has taken longer than it was expected to, in seconds.
 const LATE: (i64, i64) = (5, 45);
 
-/// The longest pause of all, in seconds.
-pub const MOST: i64 = 55;
+/// The longest pause of all, in seconds: a fleet that is expected within it is not looked at before. coinbase/odin first looks
+/// after as long.
+pub const MOST: i64 = 90;
 
 /// No instance is healthy earlier, in seconds.
 const FIRST_LOOK: i64 = 5;
@@ -63,7 +64,8 @@ pub fn remember(mut boots: Vec<u32>, newest: Option<u32>) -> Vec<u32> {
 ///
 /// With nothing to go by, often at first and then less often the longer it takes: a sixth of the time gone by. Else eleven times
 /// in the time that the last ones took, but not more than once a second, three times before it and four times after it; earlier,
-/// after as long as it has taken until then, within 15 and 45 s, so that what fails early is seen early; afterwards, after twice
+/// where that is more than a minute and a half away, after as long as it has taken until then, within 15 and 45 s, so that what
+/// fails early is seen early; afterwards, after twice
 /// as long as it is late, and at most a third of the time gone by: an app may have become much slower.
 pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let Some(expected) = expected else {
@@ -78,10 +80,11 @@ pub fn next_look(elapsed: i64, expected: Option<Expected>) -> i64 {
     let (from, to) = (i64::from(expected.least) - 1, i64::from(expected.most) + 2);
     let until = from - beside - elapsed;
     if until > 0 {
-        let seldom = elapsed.clamp(15, 45);
-        // Not just before it: that look would see nothing that the next does not.
-        let is_near = until <= (2 * seldom).min(MOST);
-        return if is_near { until } else { seldom };
+        return if until <= MOST {
+            until
+        } else {
+            elapsed.clamp(15, 45)
+        };
     }
     if elapsed < from {
         return of_looks(elapsed, from - beside, from, LOOKS_BESIDE.0);
@@ -141,9 +144,9 @@ mod tests {
     fn a_boot_of_four_minutes_takes_few_looks() {
         assert_eq!(
             looks(240, expected(&[240, 239, 241])),
-            [15, 30, 60, 105, 150, 195, 226, 230, 234, 238, 239, 240]
+            [15, 30, 60, 105, 150, 226, 230, 234, 238, 239, 240]
         );
-        assert_eq!(looks(60, expected(&[60])), [15, 30, 55, 57, 58, 59, 60]);
+        assert_eq!(looks(60, expected(&[60])), [55, 57, 58, 59, 60]);
         assert_eq!(looks(5, expected(&[5])), [3, 4, 5]);
         assert_eq!(
             looks(270, expected(&[262, 285])),

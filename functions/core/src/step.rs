@@ -274,9 +274,6 @@ pub enum CheckHealthInput {
         /// When it was looked at before.
         #[serde(default)]
         looked_at: Option<Timestamp>,
-        /// How many instances were healthy at the last look.
-        #[serde(default)]
-        healthy: Option<u32>,
         healthy_since: Option<Timestamp>,
         /// As of [`LaunchInput`].
         #[serde(default)]

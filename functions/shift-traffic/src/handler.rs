@@ -86,14 +86,13 @@ impl Handler {
             let rule = self.rule_of(&manifest).await;
             Ok::<_, StepError>((manifest, rule))
         };
-        let (lock, waiting, pointer, seen, reports, live_desired) = tokio::join!(
+        let (lock, waiting, pointer, seen, reports) = tokio::join!(
             self.ledger
                 .check_lock(place, &context.execution, &context.token),
             waiting,
             pointer,
-            self.fleets.observe(place, *release),
-            self.ledger.boot_reports(place, *release),
-            self.fleets.desired(place, context.live)
+            self.fleets.observe(place, *release, context.live),
+            self.ledger.boot_reports(place, *release)
         );
         lock?;
         let waiting = waiting?;
@@ -103,7 +102,7 @@ impl Handler {
             return Ok(ShiftTrafficOutput::Superseded { reason });
         }
         // What was true at the last look must be true now: the fleet is healthy, and as large as the live one.
-        let (mut seen, live_desired) = (seen?, live_desired?);
+        let (mut seen, live_desired) = seen?;
         seen.reports = reports?;
         if context.returns {
             seen = seen.without_past();

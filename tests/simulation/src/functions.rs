@@ -83,7 +83,7 @@ pub fn timeout(function: &str) -> Duration {
     Duration::from_secs(match function {
         "validate" => 900,
         "build" => 120,
-        "report" => 60,
+        "check-health" | "report" => 60,
         _ => 30,
     })
 }

@@ -5,7 +5,7 @@
 pub const MENDED: [(&str, &str); 32] = [
     (
         "a function of a stopped execution moves the traffic after a recovery has moved it back",
-        "replace seed=1 stop@d1/Shift_Traffic#1.10 pause:6s@d1/Shift_Traffic#1.10",
+        "replace seed=1 stop@d1/Shift_Traffic#1.9 pause:6s@d1/Shift_Traffic#1.9",
     ),
     (
         "the event of an upload comes late: the newer upload's deploy gives way to it",

@@ -11,7 +11,7 @@ use exuvia_core::report;
 use exuvia_core::target::{CapacityLimits, MixedInstances, Target};
 use serde_json::Value;
 
-use super::{Fleets, hold, signed};
+use super::{Fleets, signed, standing};
 use crate::error::{code, failed, is};
 use crate::timestamp;
 
@@ -78,8 +78,7 @@ impl Fleets {
             return Ok(None);
         };
         let group = self.group(&FleetName::new(place, release)).await?;
-        let standing = group.filter(|group| group.status().is_none());
-        Ok(standing.map(|group| hold::desired(&group)))
+        Ok(group.as_ref().and_then(standing))
     }
 
     /// Creates a release's Auto Scaling group, or adopts the one that an earlier try made.
@@ -132,7 +131,7 @@ impl Fleets {
         }
     }
 
-    pub(super) async fn check_group_is_ours(
+    async fn check_group_is_ours(
         &self,
         place: &Place,
         release: ReleaseNumber,
@@ -145,24 +144,7 @@ impl Fleets {
                 action: format!("DescribeAutoScalingGroups {name}"),
                 problem: "it exists, but is not listed yet".to_owned(),
             })?;
-        let tagged = |key: &str, value: &str| {
-            group
-                .tags()
-                .iter()
-                .any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
-        };
-        if tags(place, release)
-            .iter()
-            .all(|(key, value)| tagged(key, value))
-        {
-            return Ok(());
-        }
-        Err(StepError::NameTaken {
-            what: "Auto Scaling group",
-            name: name.to_string(),
-            place: place.clone(),
-            release,
-        })
+        check_is_ours(&group, place, release, name)
     }
 
     /// Sets the desired capacity of a release's group.
@@ -185,6 +167,29 @@ impl Fleets {
     }
 }
 
+/// Whether a group is what the pipeline has made for that release, by its tags.
+pub(super) fn check_is_ours(
+    group: &autoscaling::types::AutoScalingGroup,
+    place: &Place,
+    release: ReleaseNumber,
+    name: &FleetName,
+) -> Result<(), StepError> {
+    let tagged = |key: &str, value: &str| {
+        let mut tags = group.tags().iter();
+        tags.any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
+    };
+    let mut ours = tags(place, release).into_iter();
+    if ours.all(|(key, value)| tagged(key, &value)) {
+        return Ok(());
+    }
+    Err(StepError::NameTaken {
+        what: "Auto Scaling group",
+        name: name.to_string(),
+        place: place.clone(),
+        release,
+    })
+}
+
 /// No load balancer says when a worker's instance is ready: `infra/boot.sh` does, by completing this. Without an answer the
 /// instance is replaced, and at the deadline of the boot the deploy is rolled back.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html>
@@ -202,18 +207,23 @@ pub(crate) async fn find(
     groups: &autoscaling::Client,
     name: &str,
 ) -> Result<Option<autoscaling::types::AutoScalingGroup>, StepError> {
+    let found = find_all(groups, vec![name.to_owned()]).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Those of these groups that are listed; at most a hundred.
+pub(super) async fn find_all(
+    groups: &autoscaling::Client,
+    names: Vec<String>,
+) -> Result<Vec<autoscaling::types::AutoScalingGroup>, StepError> {
+    let action = format!("DescribeAutoScalingGroups {}", names.join(" "));
     let answer = groups
         .describe_auto_scaling_groups()
-        .auto_scaling_group_names(name)
+        .set_auto_scaling_group_names(Some(names))
         .send()
         .await;
-    let answer =
-        answer.map_err(|error| failed(format!("DescribeAutoScalingGroups {name}"), error))?;
-    Ok(answer
-        .auto_scaling_groups
-        .unwrap_or_default()
-        .into_iter()
-        .next())
+    let answer = answer.map_err(|error| failed(action, error))?;
+    Ok(answer.auto_scaling_groups.unwrap_or_default())
 }
 
 /// The newest hundred scaling activities of a group: a new group has few, and many are a failure already.

@@ -110,9 +110,9 @@ fn overhead(found: &[Booting]) -> String {
              (`tests/bench/src/deploys/peers.rs`): from all instances healthy to all traffic moved, where a hold is not the \
              instances' time but the deployer's, and how often they ask. A poll is a round of the state machine; near the time at \
              which it expects the fleet to be healthy, Check Health looks several times in one, so the calls to \
-             DescribeTargetHealth are told as well. Odin first looks 90 s after a launch: that is why it polls less where boots \
-             are short, and why it does not know before that one has failed. The looks here after 15, 30 and 60 s are for that \
-             alone.\n\n";
+             DescribeTargetHealth are told as well. Odin first looks 90 s after a launch, and does not know before that one has \
+             failed. Here a fleet that is expected within 90 s is first looked at shortly before; the looks after 15, 30 and \
+             60 s at one that takes longer are for failures alone.\n\n";
     let rows = found.iter().map(|booting| {
         let seconds = |value: fn((f64, f64, f64)) -> f64| {
             told(of(&booting.deploys, |one| value(beside(one))))
