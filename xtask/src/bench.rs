@@ -31,12 +31,12 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// In virtual time: overhead, rollbacks, growth, costs; ten minutes
+    /// In virtual time: overhead, rollbacks, growth, many at once, costs; half an hour
     Deploys,
     /// As Lambda starts them: the functions' size, start, first call, overhead and memory; half an hour to build them, and ten
     /// minutes. Needs root, to limit the processor
     Functions,
-    /// In a local AWS, in real time: lost requests, overhead, many deploys at once; a quarter of an hour
+    /// In a local AWS, in real time: lost requests, overhead, many deploys at once; half an hour
     Load,
 }
 

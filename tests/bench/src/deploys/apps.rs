@@ -19,8 +19,8 @@ use super::counted::Counted;
 use super::lab::{self, App, JITTER, Lab, PACE};
 use super::quotas::QUOTAS;
 
-/// How many apps are deployed in the same moment. A hundred take a minute to simulate, five hundred half an hour.
-pub const APPS: [usize; 3] = [1, 10, 100];
+/// How many apps are deployed in the same moment. A hundred take a minute to simulate, five hundred most of half an hour.
+pub const APPS: [usize; 4] = [1, 10, 100, 500];
 
 /// Uploads of one app in the same moment.
 pub const UPLOADS: [usize; 3] = [2, 10, 50];

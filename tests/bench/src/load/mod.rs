@@ -37,7 +37,7 @@ pub struct Options {
     /// Only some of it
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// How many deploys at once, one after the other (1,10,100 if not given)
+    /// How many deploys at once, one after the other (1,10,100,500 if not given)
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     at_once: Vec<usize>,
 }
@@ -80,7 +80,7 @@ pub async fn measure(options: &Options) -> Result<Found> {
     let boots: &[u64] = if quick { &[5] } else { &[5, 60, 240] };
     let waves: &[usize] = match &options.at_once[..] {
         [] if quick => &[1, 10],
-        [] => &[1, 10, 100],
+        [] => &[1, 10, 100, 500],
         given => given,
     };
     let overhead = async {
