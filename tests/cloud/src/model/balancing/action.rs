@@ -193,10 +193,7 @@ impl Cloud {
             ));
         }
         let most = self.settings.quotas.target_groups_per_load_balancer;
-        let rules = self.rules.values().filter(|rule| {
-            let listener = self.listeners.get(&rule.listener);
-            listener.is_some_and(|listener| listener.load_balancer == load_balancer)
-        });
+        let rules = self.rules_behind(load_balancer);
         let named = rules.flat_map(|rule| rule.action.target_groups());
         let others: BTreeSet<&str> = named.filter(|other| *other != arn).collect();
         if others.len() >= most {

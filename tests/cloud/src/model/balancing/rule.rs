@@ -78,6 +78,13 @@ impl Cloud {
         Some(listener.load_balancer.clone())
     }
 
+    pub(super) fn rules_behind(&self, load_balancer: &str) -> impl Iterator<Item = &Rule> {
+        self.rules.values().filter(move |rule| {
+            let listener = self.listeners.get(&rule.listener);
+            listener.is_some_and(|listener| listener.load_balancer == load_balancer)
+        })
+    }
+
     fn check_priority_free(&self, listener: &str, priority: Priority, but: &[&str]) -> Result<()> {
         let taken = self
             .rules_of(listener)
@@ -102,13 +109,8 @@ impl Cloud {
         let priority = Priority::parse(request.priority)?;
         self.check_priority_free(&listener, priority, &[])?;
         let most = self.settings.quotas.rules_per_load_balancer;
-        let others = self.rules.values().filter(|rule| {
-            rule.priority != Priority::Default
-                && self
-                    .listeners
-                    .get(&rule.listener)
-                    .is_some_and(|other| other.load_balancer == balancer)
-        });
+        let others = self.rules_behind(&balancer);
+        let others = others.filter(|rule| rule.priority != Priority::Default);
         if others.count() >= most {
             return Err(Error::new(
                 "TooManyRules",
